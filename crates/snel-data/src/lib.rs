@@ -1,0 +1,1 @@
+//! Readers, splits, standardisation, and toy densities with known log-density.

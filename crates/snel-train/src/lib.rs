@@ -1,0 +1,1 @@
+//! Trainer, checkpoints, run folder, evaluation, metrics, plots, report.
