@@ -5,7 +5,24 @@
 //! `lw = log d - E - log q` a log-weight, `u = lw - b`. All logarithms are natural, all densities
 //! are in nats.
 
+pub mod activation;
+pub mod chunks;
+pub mod collective;
+pub mod density;
+pub mod energy;
+pub mod engine;
+pub mod exact_sum;
+pub mod layout;
+pub mod lse;
 pub mod normal;
+pub mod objective;
+pub mod optim;
+pub mod partial;
 pub mod philox;
+pub mod plan;
+pub mod problem;
+pub mod reference;
 pub mod rows;
 pub mod shuffle;
+pub mod state;
+pub mod statistics;

@@ -93,7 +93,7 @@ pub fn uniform(word: u32) -> f64 {
 mod tests {
     use super::*;
 
-    /// The three vectors for philox4x32-10 published with the authors' library (kat_vectors).
+    /// The three vectors for philox4x32-10 published with the authors' library (`kat_vectors`).
     #[test]
     fn published_vectors() {
         let cases = [

@@ -1,0 +1,126 @@
+//! The seam between training and arithmetic.
+//!
+//! An engine owns the training state on its device and does three things with it: sum the
+//! cotangent-weighted energy gradients of chunks, apply a reduced sum, and evaluate points.
+//! [`crate::reference::ReferenceEngine`] is the plain one that the others are tested against.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::chunks::ChunkSet;
+use crate::optim::Applied;
+use crate::partial::{Partial, PartialError, Reduced};
+use crate::philox::Stream;
+use crate::plan::StepPlan;
+use crate::state::State;
+
+/// What must be equal for results to be equal bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// The engine: `reference`, `cpu`, `cuda`.
+    pub engine: String,
+    /// Instruction set or GPU architecture.
+    pub arithmetic: String,
+    /// Raised whenever an engine's order or kind of operations changes.
+    pub revision: u32,
+    /// Version of the crate.
+    pub version: String,
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { engine, arithmetic, revision, version } = self;
+        write!(f, "{engine} {arithmetic}, kernels {revision}, snel {version}")
+    }
+}
+
+/// A point's energy and log-densities, nats.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Scored {
+    /// `E(x)`.
+    pub energy: f32,
+    /// `log d(x)`; zero without a base density.
+    pub log_base: f32,
+    /// `log q(x)`.
+    pub log_proposal: f32,
+}
+
+impl Scored {
+    /// `log d - E`, the log-density up to the normaliser.
+    pub fn tilted(&self) -> f64 {
+        f64::from(self.log_base) - f64::from(self.energy)
+    }
+}
+
+/// Which proposal samples: the stream and the step that key their randomness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleSet {
+    /// Purpose of the samples.
+    pub stream: Stream,
+    /// Step they belong to, or any number that tells sets of one stream apart.
+    pub step: u32,
+}
+
+/// Why an engine could not work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Training rows could not be read.
+    #[error("cannot read training rows")]
+    Rows(#[from] std::io::Error),
+    /// The sums do not belong together.
+    #[error(transparent)]
+    Partial(#[from] PartialError),
+    /// A state of another model.
+    #[error("a state of {found} parameters does not fit a model of {expected}")]
+    State {
+        /// Parameters of the state.
+        found: usize,
+        /// Parameters of the model.
+        expected: usize,
+    },
+}
+
+/// A device's arithmetic.
+pub trait Engine: Send {
+    /// What must be equal for bits to be equal.
+    fn fingerprint(&self) -> Fingerprint;
+
+    /// Adds the gradients and statistics of `chunks` of `plan` to `partial`.
+    ///
+    /// # Errors
+    /// [`EngineError`]; the partial may then hold some of the chunks.
+    fn accumulate(
+        &mut self,
+        plan: &StepPlan,
+        chunks: &ChunkSet,
+        partial: &mut Partial,
+    ) -> Result<(), EngineError>;
+
+    /// Applies a whole step's gradient and advances the step.
+    fn apply(&mut self, reduced: &Reduced) -> Applied;
+
+    /// Advances the step without an update: the step was refused.
+    fn skip(&mut self);
+
+    /// The log-normaliser.
+    fn b(&self) -> f32;
+
+    /// Sets the log-normaliser.
+    fn set_b(&mut self, b: f32);
+
+    /// A copy of the training state.
+    fn snapshot(&self) -> State;
+
+    /// Continues from `state`.
+    ///
+    /// # Errors
+    /// [`EngineError::State`] if it is another model's.
+    fn restore(&mut self, state: &State) -> Result<(), EngineError>;
+
+    /// Energies and log-densities of the points `x` (`out.len() * D` values, row-major).
+    fn score(&self, x: &[f32], out: &mut [Scored]);
+
+    /// Draws the proposal samples `range` of `set` into `x` (row-major) and scores them.
+    fn score_samples(&self, set: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]);
+}

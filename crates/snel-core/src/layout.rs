@@ -1,0 +1,95 @@
+//! The one flat parameter vector and its named segments.
+//!
+//! Gradient, optimiser moments, checkpoint and wire share this layout.
+//!
+//! Invariants
+//! 1. Segments are contiguous, in order, and cover the vector.
+//! 2. The last segment is `b`, of length one.
+
+use crate::energy::Energy;
+
+/// What a segment holds; the optimiser treats kinds differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentKind {
+    /// Weights, subject to weight decay.
+    Weight,
+    /// Biases and linear terms, without weight decay.
+    Bias,
+    /// The log-normaliser `b`: never decayed, with a learning rate of its own.
+    LogNormaliser,
+}
+
+/// A named part of the flat vector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Name, such as `energy.layers.0.weight`.
+    pub name: String,
+    /// First index in the flat vector.
+    pub offset: usize,
+    /// Sizes of the axes, row-major.
+    pub shape: Vec<usize>,
+    /// What it holds.
+    pub kind: SegmentKind,
+}
+
+impl Segment {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// True if the segment holds no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Indices of the segment in the flat vector.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.offset..self.offset + self.len()
+    }
+}
+
+/// The segments of one model, `b` last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    segments: Vec<Segment>,
+    len: usize,
+}
+
+impl Layout {
+    /// Layout of the parameters of `energy`, followed by `b`.
+    pub fn new(energy: &Energy) -> Self {
+        let mut layout = Self { segments: Vec::new(), len: 0 };
+        for (name, shape, kind) in energy.tensors() {
+            layout.push(name, shape, kind);
+        }
+        layout.push("b".to_owned(), vec![1], SegmentKind::LogNormaliser);
+        layout
+    }
+
+    fn push(&mut self, name: String, shape: Vec<usize>, kind: SegmentKind) {
+        let segment = Segment { name, offset: self.len, shape, kind };
+        self.len += segment.len();
+        self.segments.push(segment);
+    }
+
+    /// All segments in order.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Number of parameters, `b` included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Always false: `b` is there.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Index of `b`.
+    pub fn b(&self) -> usize {
+        self.len - 1
+    }
+}

@@ -1,0 +1,64 @@
+//! Objectives: pairs of scalar functions.
+//!
+//! The gradient of every objective is a cotangent-weighted sum of energy gradients,
+//! `Σ_rows c_data ∇E + Σ_samples c_sample ∇E`, and the gradient of `b` is the sum of the
+//! cotangents: `b` behaves as one more bias. With `u = log d - E - log q - b` at a point:
+//!
+//! | objective | row, times `n` | sample, times `M` | source |
+//! |---|---|---|---|
+//! | SNL | `1` | `-exp(u)` | Senetaire et al., arXiv 2503.07021, eq. 15 |
+//! | IS-MLE | `1` | `-exp(u)`, divided by its own mean after the reduction | their eq. 6 |
+//! | NCE, `a = u - log(M/n)` | `sigmoid(-a)` | `-sigmoid(a) M/n` | Gutmann, Hyvärinen 2010 |
+
+use serde::{Deserialize, Serialize};
+
+use crate::activation::sigmoid;
+
+/// A weight above `exp` of this is an overflow: it is counted and the step is refused. It leaves
+/// an `f32` gradient room for 2,000 times an energy gradient of 10.
+pub const WEIGHT_LIMIT: f64 = 80.0;
+
+/// What is minimised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// Self-normalised likelihood: an unbiased lower bound, tight at `b = log Z`.
+    Snl,
+    /// Importance-sampled maximum likelihood: a biased gradient. `b` is a running reference that
+    /// keeps `exp(u)` in range; it follows the SNL gradient.
+    IsMle,
+    /// Noise-contrastive estimation against the proposal.
+    Nce,
+}
+
+impl Objective {
+    /// Every objective, for tests that must cover all.
+    pub const ALL: [Self; 3] = [Self::Snl, Self::IsMle, Self::Nce];
+
+    /// Rows and samples must be summed apart, because the samples' sum is divided afterwards.
+    pub fn separates_samples(self) -> bool {
+        self == Self::IsMle
+    }
+
+    /// The cotangent of a data row needs `log q` there.
+    pub fn needs_proposal_at_rows(self) -> bool {
+        self == Self::Nce
+    }
+
+    /// `n dL/dE` at a data row. `log_ratio` is `log(M / n)`.
+    pub fn row_cotangent(self, u: f64, log_ratio: f64) -> f64 {
+        match self {
+            Self::Snl | Self::IsMle => 1.0,
+            Self::Nce => sigmoid(log_ratio - u),
+        }
+    }
+
+    /// `M dL/dE` at a proposal sample. `log_ratio` is `log(M / n)`.
+    pub fn sample_cotangent(self, u: f64, log_ratio: f64) -> f64 {
+        match self {
+            Self::Snl | Self::IsMle => -u.exp(),
+            // The loss is a mean over rows: a sample counts 1/n, which is (M/n) / M.
+            Self::Nce => -sigmoid(u - log_ratio) * log_ratio.exp(),
+        }
+    }
+}

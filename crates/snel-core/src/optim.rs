@@ -1,0 +1,240 @@
+//! Adam and AdamW on the flat parameter vector, schedules, and gradient-norm clipping.
+//!
+//! Invariants
+//! 1. `b` has its own learning rate and is never decayed; biases are not decayed either.
+//! 2. The update is element-wise in f64, rounded to f32 once at the end: no order to depend on.
+//!    The norm for clipping is summed in index order.
+//!
+//! Sources: Kingma, Ba 2015 (Adam); Loshchilov, Hutter 2019 (decoupled decay, cosine schedule).
+
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{Layout, SegmentKind};
+use crate::state::State;
+
+/// The optimiser of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Optim {
+    /// Learning rate of the energy.
+    pub lr: f64,
+    /// Learning rate of `b`.
+    pub b_lr: f64,
+    /// How the weight decay acts.
+    pub decay: Decay,
+    /// Decay of the running mean of gradients.
+    pub beta1: f64,
+    /// Decay of the running mean of squared gradients.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Largest Euclidean norm of the gradient without `b`; larger ones are scaled down.
+    pub clip_norm: Option<f64>,
+    /// Learning rates over time.
+    pub schedule: Schedule,
+}
+
+/// Weight decay, on weights only.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// Adam: `decay * weight` is added to the gradient.
+    Coupled(f64),
+    /// AdamW: weights shrink by `lr * decay` a step.
+    Decoupled(f64),
+}
+
+/// A factor on both learning rates, by step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Steps of linear warm-up from zero.
+    pub warmup: u64,
+    /// What follows.
+    pub shape: Shape,
+}
+
+/// The schedule after warm-up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// One.
+    Constant,
+    /// Half a cosine from one to `floor` at step `steps`.
+    Cosine {
+        /// Steps of the run.
+        steps: u64,
+        /// Last factor.
+        floor: f64,
+    },
+    /// Times `factor` after every `every` steps.
+    Step {
+        /// Steps between changes.
+        every: u64,
+        /// Factor of each change.
+        factor: f64,
+    },
+}
+
+impl Schedule {
+    /// The factor at `step`.
+    pub fn factor(&self, step: u64) -> f64 {
+        let warm = if step < self.warmup { (step + 1) as f64 / self.warmup as f64 } else { 1.0 };
+        let shape = match self.shape {
+            Shape::Constant => 1.0,
+            Shape::Cosine { steps, floor } => {
+                let length = steps.saturating_sub(self.warmup).max(1) as f64;
+                let t = (step.saturating_sub(self.warmup) as f64 / length).min(1.0);
+                floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * t).cos())
+            }
+            Shape::Step { every, factor } => factor.powf((step / every.max(1)) as f64),
+        };
+        warm * shape
+    }
+}
+
+/// What one update did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Applied {
+    /// Norm of the gradient of the energy's parameters, before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate of the energy.
+    pub lr: f64,
+}
+
+impl Optim {
+    /// Applies `gradient` (length of the layout) to `state`, in place, and advances its step.
+    pub fn update(&self, layout: &Layout, gradient: &[f64], state: &mut State) -> Applied {
+        let b = layout.b();
+        let gradient_norm = gradient[..b].iter().map(|g| g * g).sum::<f64>().sqrt();
+        let clip = match self.clip_norm {
+            Some(limit) if gradient_norm > limit => limit / gradient_norm,
+            _ => 1.0,
+        };
+        let schedule = self.schedule.factor(state.step);
+        state.step += 1;
+        state.updates += 1;
+        // Bias corrections; i32 is enough, for both are one long before 2^31 updates.
+        let t = state.updates.min(1 << 30) as i32;
+        let correct1 = 1.0 - self.beta1.powi(t);
+        let correct2 = 1.0 - self.beta2.powi(t);
+        for segment in layout.segments() {
+            let is_b = segment.kind == SegmentKind::LogNormaliser;
+            let lr = schedule * if is_b { self.b_lr } else { self.lr };
+            let decays = segment.kind == SegmentKind::Weight;
+            let (coupled, decoupled) = match self.decay {
+                Decay::Coupled(decay) if decays => (decay, 0.0),
+                Decay::Decoupled(decay) if decays => (0.0, decay),
+                _ => (0.0, 0.0),
+            };
+            for i in segment.range() {
+                let p = f64::from(state.parameters[i]);
+                let g = gradient[i] * if is_b { 1.0 } else { clip } + coupled * p;
+                let m = self.beta1 * f64::from(state.first_moment[i]) + (1.0 - self.beta1) * g;
+                let v = self.beta2 * f64::from(state.second_moment[i]) + (1.0 - self.beta2) * g * g;
+                let step = (m / correct1) / ((v / correct2).sqrt() + self.epsilon);
+                state.first_moment[i] = m as f32;
+                state.second_moment[i] = v as f32;
+                state.parameters[i] = (p - lr * (step + decoupled * p)) as f32;
+            }
+        }
+        Applied { gradient_norm, lr: schedule * self.lr }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation;
+    use crate::energy::Energy;
+
+    fn optim() -> Optim {
+        Optim {
+            lr: 0.1,
+            b_lr: 0.5,
+            decay: Decay::Decoupled(0.0),
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            clip_norm: None,
+            schedule: Schedule { warmup: 0, shape: Shape::Constant },
+        }
+    }
+
+    fn layout() -> Layout {
+        Layout::new(&Energy::Mlp {
+            dim: 1,
+            widths: vec![1],
+            activation: Activation::Relu,
+            residual: false,
+        })
+    }
+
+    /// Adam's first step is `lr * sign(g)` whatever the size of `g`; `b` moves by its own rate.
+    #[test]
+    fn first_step_is_the_sign() {
+        let layout = layout();
+        let mut state = State::new(vec![1.0; layout.len()]);
+        optim().update(&layout, &[3.0, -2.0, 1e-3, 100.0], &mut state);
+        for (p, expected) in state.parameters.iter().zip([0.9, 1.1, 0.9, 0.5]) {
+            assert!((p - expected).abs() < 1e-5, "{p} {expected}");
+        }
+        assert_eq!((state.step, state.updates), (1, 1));
+    }
+
+    /// Three steps against the published algorithm written out for one parameter.
+    #[test]
+    fn follows_the_algorithm() {
+        let layout = layout();
+        let mut state = State::new(vec![0.5; layout.len()]);
+        let (mut p, mut m, mut v) = (0.5f64, 0.0f64, 0.0f64);
+        for t in 1..=3 {
+            let g = 0.3 * f64::from(t) - 0.5;
+            optim().update(&layout, &[g; 4], &mut state);
+            m = 0.9 * m + 0.1 * g;
+            v = 0.999 * v + 0.001 * g * g;
+            p -=
+                0.1 * (m / (1.0 - 0.9f64.powi(t))) / ((v / (1.0 - 0.999f64.powi(t))).sqrt() + 1e-8);
+            // The state is f32: a rounding a step.
+            assert!((f64::from(state.parameters[0]) - p).abs() < 1e-6 * f64::from(t));
+        }
+    }
+
+    #[test]
+    fn decay_spares_biases_and_b() {
+        let layout = layout();
+        for decay in [Decay::Decoupled(0.1), Decay::Coupled(0.1)] {
+            let mut state = State::new(vec![1.0; layout.len()]);
+            Optim { decay, ..optim() }.update(&layout, &[0.0; 4], &mut state);
+            assert!(state.parameters[0] < 1.0 && state.parameters[2] < 1.0);
+            assert_eq!((state.parameters[1], state.parameters[3]), (1.0, 1.0));
+        }
+    }
+
+    /// With epsilon large, Adam's step is proportional to the gradient, so clipping shows.
+    #[test]
+    fn clips_the_norm_of_the_energy_only() {
+        let layout = layout();
+        let linear = Optim { epsilon: 1e6, lr: 1e6, b_lr: 1e6, ..optim() };
+        let clipped = Optim { clip_norm: Some(1.0), ..linear.clone() };
+        let gradient = [3.0, 0.0, 4.0, 7.0];
+        let (mut a, mut b) = (State::new(vec![0.0; 4]), State::new(vec![0.0; 4]));
+        assert_eq!(linear.update(&layout, &gradient, &mut a).gradient_norm, 5.0);
+        clipped.update(&layout, &gradient, &mut b);
+        assert!((a.parameters[0] / b.parameters[0] - 5.0).abs() < 1e-3);
+        assert_eq!(a.parameters[3], b.parameters[3]);
+    }
+
+    #[test]
+    fn schedules() {
+        let with = |warmup, shape| Schedule { warmup, shape };
+        let cosine = with(10, Shape::Cosine { steps: 110, floor: 0.1 });
+        assert_eq!(cosine.factor(0), 0.1);
+        assert_eq!(cosine.factor(9), 1.0);
+        assert_eq!(cosine.factor(10), 1.0);
+        assert!((cosine.factor(60) - 0.55).abs() < 1e-12);
+        assert!((cosine.factor(110) - 0.1).abs() < 1e-12);
+        assert_eq!(cosine.factor(500), 0.1);
+        let step = with(0, Shape::Step { every: 100, factor: 0.5 });
+        assert_eq!((step.factor(99), step.factor(100), step.factor(250)), (1.0, 0.5, 0.25));
+        assert_eq!(with(0, Shape::Constant).factor(1 << 40), 1.0);
+    }
+}

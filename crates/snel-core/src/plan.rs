@@ -1,0 +1,142 @@
+//! Cutting a step into chunks.
+//!
+//! Invariants
+//! 1. Chunks are a function of `n`, `M` and the configured chunk size alone: never of threads,
+//!    workers or machines.
+//! 2. Chunks `0..row_chunks` are ranges of minibatch rows, the rest ranges of sample numbers;
+//!    each row and each sample is in exactly one chunk.
+//! 3. Row numbers of a step are a function of `(seed, step)`: passes over shuffled data without
+//!    replacement, one after the other, whatever the batch size.
+
+use std::ops::Range;
+
+use crate::philox::{Key, Stream};
+use crate::shuffle::Permutation;
+
+/// What a chunk covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chunk {
+    /// Positions in the minibatch.
+    Rows(Range<u64>),
+    /// Numbers of proposal samples.
+    Samples(Range<u64>),
+}
+
+/// The work of every step of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batching {
+    /// Rows of a minibatch, `n`.
+    pub batch: u64,
+    /// Proposal samples of a step, `M`.
+    pub samples: u64,
+    /// Rows or samples of a chunk.
+    pub chunk: u64,
+    /// Rows of the training split.
+    pub total_rows: u64,
+    /// Seed of the run.
+    pub seed: u32,
+}
+
+/// The work of one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepPlan {
+    /// The step's number, from 0.
+    pub step: u32,
+    /// Scale exponent of the exact sums.
+    pub scale: i32,
+    batching: Batching,
+}
+
+impl Batching {
+    /// The chunk size used unless one is configured: a power of two from 64 to 1,024 that gives
+    /// about 32 chunks. Smaller ones would spend their time on the conversion to fixed point,
+    /// which costs as much as the gradient of about ten points.
+    pub fn default_chunk(batch: u64, samples: u64) -> u64 {
+        ((batch + samples) / 32).next_power_of_two().clamp(64, 1024)
+    }
+
+    /// The plan of step `step` with exact sums in units of `2^-scale`.
+    pub fn plan(&self, step: u32, scale: i32) -> StepPlan {
+        StepPlan { step, scale, batching: self.clone() }
+    }
+}
+
+impl StepPlan {
+    /// Rows of the minibatch, `n`.
+    pub fn batch(&self) -> u64 {
+        self.batching.batch
+    }
+
+    /// Proposal samples, `M`.
+    pub fn samples(&self) -> u64 {
+        self.batching.samples
+    }
+
+    /// Largest number of points in a chunk.
+    pub fn chunk_size(&self) -> u64 {
+        self.batching.chunk
+    }
+
+    fn row_chunks(&self) -> u32 {
+        self.batch().div_ceil(self.batching.chunk) as u32
+    }
+
+    /// Number of chunks of the step.
+    pub fn n_chunks(&self) -> u32 {
+        self.row_chunks() + self.samples().div_ceil(self.batching.chunk) as u32
+    }
+
+    /// What chunk `index`, below [`Self::n_chunks`], covers.
+    pub fn chunk(&self, index: u32) -> Chunk {
+        let size = self.batching.chunk;
+        let range = |i: u32, end: u64| u64::from(i) * size..((u64::from(i) + 1) * size).min(end);
+        match index.checked_sub(self.row_chunks()) {
+            None => Chunk::Rows(range(index, self.batch())),
+            Some(i) => Chunk::Samples(range(i, self.samples())),
+        }
+    }
+
+    /// Row numbers at the positions `range` of the minibatch.
+    pub fn rows(&self, range: Range<u64>) -> impl Iterator<Item = u64> {
+        let Batching { batch, total_rows, seed, .. } = self.batching;
+        let first = u64::from(self.step) * batch;
+        let key = Key::new(seed, Stream::Shuffle);
+        range.map(move |i| {
+            let position = first + i;
+            let pass = (position / total_rows) as u32;
+            Permutation::new(key, pass, total_rows).at(position % total_rows)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn chunks_cover_everything_once(batch in 1u64..300, samples in 1u64..3000, chunk in 1u64..200) {
+            let plan = Batching { batch, samples, chunk, total_rows: 10, seed: 0 }.plan(0, 0);
+            let (mut rows, mut drawn) = (0, 0);
+            for i in 0..plan.n_chunks() {
+                match plan.chunk(i) {
+                    Chunk::Rows(r) => { prop_assert_eq!(r.start, rows); rows = r.end; }
+                    Chunk::Samples(r) => { prop_assert_eq!(r.start, drawn); drawn = r.end; }
+                }
+            }
+            prop_assert_eq!((rows, drawn), (batch, samples));
+        }
+
+        /// Over `total` consecutive positions that start a pass, every row appears once.
+        #[test]
+        fn a_pass_visits_every_row_once(total in 1u64..200, seed: u32) {
+            let batching = Batching { batch: total, samples: 1, chunk: 64, total_rows: total, seed };
+            for step in 0..3 {
+                let mut rows: Vec<u64> = batching.plan(step, 0).rows(0..total).collect();
+                rows.sort_unstable();
+                prop_assert_eq!(rows, (0..total).collect::<Vec<_>>());
+            }
+        }
+    }
+}

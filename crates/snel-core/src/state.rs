@@ -1,0 +1,72 @@
+//! All that the next step needs to know.
+
+use crate::engine::EngineError;
+use crate::optim::Applied;
+use crate::partial::Reduced;
+use crate::problem::Problem;
+
+/// The training state: with the configuration, data and code it determines every later step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Number of the next step.
+    pub step: u64,
+    /// Updates applied; refused steps advance `step` only.
+    pub updates: u64,
+    /// Scale exponent of the next step's exact sums.
+    pub scale: i32,
+    /// The flat parameter vector.
+    pub parameters: Vec<f32>,
+    /// Adam's running mean of gradients.
+    pub first_moment: Vec<f32>,
+    /// Adam's running mean of squared gradients.
+    pub second_moment: Vec<f32>,
+}
+
+impl State {
+    /// The state before the first step.
+    pub fn new(parameters: Vec<f32>) -> Self {
+        let zeros = vec![0.0; parameters.len()];
+        Self {
+            step: 0,
+            updates: 0,
+            scale: crate::partial::FIRST_SCALE,
+            first_moment: zeros.clone(),
+            second_moment: zeros,
+            parameters,
+        }
+    }
+
+    /// The log-normaliser `b`, the last parameter.
+    pub fn b(&self) -> f32 {
+        self.parameters.last().copied().unwrap_or(0.0)
+    }
+
+    /// Sets the log-normaliser.
+    pub fn set_b(&mut self, b: f32) {
+        if let Some(last) = self.parameters.last_mut() {
+            *last = b;
+        }
+    }
+
+    /// Applies a whole step's gradient: what every engine on a CPU does.
+    pub fn apply(&mut self, problem: &Problem, reduced: &Reduced) -> Applied {
+        let mut gradient = vec![0.0; self.parameters.len()];
+        reduced.gradient(&mut gradient);
+        self.scale = reduced.next_scale;
+        problem.optim.update(&problem.layout, &gradient, self)
+    }
+
+    /// A copy, if it has the sizes of `problem`.
+    ///
+    /// # Errors
+    /// [`EngineError::State`] if it has not.
+    pub fn checked(&self, problem: &Problem) -> Result<Self, EngineError> {
+        let expected = problem.layout.len();
+        for vector in [&self.parameters, &self.first_moment, &self.second_moment] {
+            if vector.len() != expected {
+                return Err(EngineError::State { found: vector.len(), expected });
+            }
+        }
+        Ok(self.clone())
+    }
+}

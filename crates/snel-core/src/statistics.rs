@@ -1,0 +1,138 @@
+//! The scalars of a step: sums over rows and over sample weights, all exact and order-free.
+//!
+//! Weights are relative to `b`: `w = exp(u)`, `u = lw - b`, so their mean is `exp(-b) Ẑ`, one at
+//! the optimum.
+
+use crate::exact_sum::ExactSum;
+use crate::objective::WEIGHT_LIMIT;
+
+/// Sums over the rows and samples of some chunks.
+#[derive(Debug, Clone)]
+pub struct Statistics {
+    /// Data rows.
+    pub rows: u64,
+    /// Proposal samples.
+    pub samples: u64,
+    /// Samples whose weight is beyond [`WEIGHT_LIMIT`]; they are in no sum.
+    pub overflows: u64,
+    /// Energies, densities and gradients that are NaN or infinite where that is not legal.
+    pub not_finite: u64,
+    /// Largest `u`, overflows included; `-inf` if there is no sample.
+    pub max_u: f64,
+    row_log_density: ExactSum,
+    weight: ExactSum,
+    weight_squared: ExactSum,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self {
+            rows: 0,
+            samples: 0,
+            overflows: 0,
+            not_finite: 0,
+            max_u: f64::NEG_INFINITY,
+            row_log_density: ExactSum::default(),
+            weight: ExactSum::default(),
+            weight_squared: ExactSum::default(),
+        }
+    }
+}
+
+impl Statistics {
+    /// Adds a row by its unnormalised log-density `log d - E`.
+    pub fn add_row(&mut self, tilted: f64) {
+        self.rows += 1;
+        if !self.row_log_density.add(tilted) {
+            self.not_finite += 1;
+        }
+    }
+
+    /// Adds a sample by `u`; true if its weight is usable (`-inf` is: a weight of zero).
+    pub fn add_sample(&mut self, u: f64) -> bool {
+        self.samples += 1;
+        self.max_u = self.max_u.max(u);
+        if u.is_nan() {
+            self.not_finite += 1;
+            return false;
+        }
+        if u > WEIGHT_LIMIT {
+            self.overflows += 1;
+            return false;
+        }
+        let w = u.exp();
+        self.weight.add(w);
+        self.weight_squared.add(w * w);
+        true
+    }
+
+    /// Adds all that `other` holds.
+    pub fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.samples += other.samples;
+        self.overflows += other.overflows;
+        self.not_finite += other.not_finite;
+        self.max_u = self.max_u.max(other.max_u);
+        self.row_log_density.merge(&other.row_log_density);
+        self.weight.merge(&other.weight);
+        self.weight_squared.merge(&other.weight_squared);
+    }
+
+    /// Mean of `log d - E` over rows, nats.
+    pub fn mean_row(&self) -> f64 {
+        self.row_log_density.value() / self.rows as f64
+    }
+
+    /// Mean weight, `exp(-b) Ẑ`.
+    pub fn mean_weight(&self) -> f64 {
+        self.weight.value() / self.samples as f64
+    }
+
+    /// `log Ẑ - b`, the residual of self-normalisation.
+    pub fn residual(&self) -> f64 {
+        self.mean_weight().ln()
+    }
+
+    /// The stochastic SNL bound at `b`, nats a row: `mean(log d - E) - b - exp(-b) Ẑ + 1`.
+    pub fn bound(&self, b: f64) -> f64 {
+        self.mean_row() - b - self.mean_weight() + 1.0
+    }
+
+    /// Effective sample size as a fraction of the samples.
+    pub fn ess_fraction(&self) -> f64 {
+        let (s, s2) = (self.weight.value(), self.weight_squared.value());
+        if s2 > 0.0 { s * s / s2 / self.samples as f64 } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bound_ess_and_residual() {
+        let mut s = Statistics::default();
+        s.add_row(-1.0);
+        s.add_row(-3.0);
+        for w in [1.0f64, 2.0, 3.0] {
+            assert!(s.add_sample(w.ln()));
+        }
+        assert!(s.add_sample(f64::NEG_INFINITY));
+        assert_eq!(s.mean_row(), -2.0);
+        // Each weight went through ln and exp: a few units in the last place.
+        assert!((s.mean_weight() - 1.5).abs() < 1e-15);
+        assert!((s.bound(0.25) - (-2.0 - 0.25 - 1.5 + 1.0)).abs() < 1e-14);
+        assert!((s.ess_fraction() - 36.0 / 14.0 / 4.0).abs() < 1e-14);
+        assert!((s.residual() - 1.5f64.ln()).abs() < 1e-14);
+    }
+
+    #[test]
+    fn bad_values_are_counted() {
+        let mut s = Statistics::default();
+        s.add_row(f64::NAN);
+        assert!(!s.add_sample(f64::NAN));
+        assert!(!s.add_sample(WEIGHT_LIMIT + 1.0));
+        assert!(!s.add_sample(f64::INFINITY));
+        assert_eq!((s.rows, s.samples, s.overflows, s.not_finite), (1, 3, 2, 2));
+    }
+}
