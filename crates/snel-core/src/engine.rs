@@ -52,6 +52,17 @@ impl Scored {
     }
 }
 
+/// The few numbers of the state that every step asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Head {
+    /// Number of the next step.
+    pub step: u64,
+    /// Scale exponent of the next step's exact sums.
+    pub scale: i32,
+    /// The log-normaliser.
+    pub b: f32,
+}
+
 /// Which proposal samples: the stream and the step that key their randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleSet {
@@ -103,8 +114,8 @@ pub trait Engine: Send {
     /// Advances the step without an update: the step was refused.
     fn skip(&mut self);
 
-    /// The log-normaliser.
-    fn b(&self) -> f32;
+    /// Where the run stands, without a copy of the state.
+    fn head(&self) -> Head;
 
     /// Sets the log-normaliser.
     fn set_b(&mut self, b: f32);

@@ -26,3 +26,4 @@ pub mod rows;
 pub mod shuffle;
 pub mod state;
 pub mod statistics;
+pub mod step;

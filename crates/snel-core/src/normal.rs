@@ -46,7 +46,7 @@ fn pair(radius_word: u32, angle_word: u32) -> (f32, f32) {
 
 /// Natural logarithm of a normal positive `x`; absolute error below 2e-7 times `1 + |ln x|`.
 #[inline(always)]
-fn ln(x: f32) -> f32 {
+pub fn ln(x: f32) -> f32 {
     // x = 2^e * m with m in [sqrt(1/2), sqrt(2)): shift the bits so that the cut is at sqrt(1/2).
     const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
     let shifted = x.to_bits().wrapping_sub(SQRT_HALF_BITS);

@@ -1,6 +1,6 @@
 //! All that the next step needs to know.
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Head};
 use crate::optim::Applied;
 use crate::partial::Reduced;
 use crate::problem::Problem;
@@ -34,6 +34,11 @@ impl State {
             second_moment: zeros,
             parameters,
         }
+    }
+
+    /// Step, scale and `b`.
+    pub fn head(&self) -> Head {
+        Head { step: self.step, scale: self.scale, b: self.b() }
     }
 
     /// The log-normaliser `b`, the last parameter.

@@ -8,7 +8,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use super::network;
 use crate::chunks::ChunkSet;
 use crate::density::Draws;
-use crate::engine::{Engine, EngineError, Fingerprint, SampleSet, Scored};
+use crate::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
 use crate::optim::Applied;
 use crate::partial::{Partial, Reduced, Side};
 use crate::philox::{Key, Stream};
@@ -172,8 +172,8 @@ impl Engine for ReferenceEngine {
         self.state.step += 1;
     }
 
-    fn b(&self) -> f32 {
-        self.state.b()
+    fn head(&self) -> Head {
+        self.state.head()
     }
 
     fn set_b(&mut self, b: f32) {

@@ -1,0 +1,59 @@
+//! One step's sums: plan, accumulate, reduce, and repeat with a coarser scale on overflow.
+//!
+//! Invariants
+//! 1. Parameters are not touched: the caller applies the result, or skips the step.
+//! 2. A repetition computes the same draws again, so every worker repeats alike.
+
+use crate::chunks::ChunkSet;
+use crate::collective::{Collective, CollectiveError};
+use crate::engine::{Engine, EngineError};
+use crate::partial::{Partial, Reduced, StepError};
+use crate::plan::{Batching, StepPlan};
+use crate::problem::Problem;
+
+/// Why a step has no sums.
+#[derive(Debug, thiserror::Error)]
+pub enum StepFault {
+    /// This worker's engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The group failed.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
+    /// The sums are unusable; the run may go on with the next step.
+    #[error(transparent)]
+    Refused(#[from] StepError),
+}
+
+/// The sums of the engine's next step over all workers. `share` says which chunks are ours.
+///
+/// # Errors
+/// [`StepFault`]; the engine's state is as it was.
+pub fn reduce_step(
+    engine: &mut dyn Engine,
+    collective: &mut dyn Collective,
+    problem: &Problem,
+    batching: &Batching,
+    share: &dyn Fn(&StepPlan) -> ChunkSet,
+) -> Result<Reduced, StepFault> {
+    let head = engine.head();
+    let mut plan = batching.plan(head.step as u32, head.scale);
+    loop {
+        let separate = problem.objective.separates_samples();
+        let len = problem.layout.len();
+        let mut partial = Partial::new(len, plan.scale, plan.n_chunks(), separate);
+        engine.accumulate(&plan, &share(&plan), &mut partial)?;
+        collective.all_reduce(&mut partial)?;
+        match partial.reduce() {
+            // The new scale fits the largest magnitude of all chunks, so one repetition is enough;
+            // were it not smaller, repeating would not help.
+            Err(StepError::Overflow { scale, .. }) if scale < plan.scale => plan.scale = scale,
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// All chunks: the share of a worker alone.
+pub fn everything(plan: &StepPlan) -> ChunkSet {
+    ChunkSet::of(0..plan.n_chunks())
+}
