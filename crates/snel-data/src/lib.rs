@@ -10,6 +10,13 @@
 mod error;
 mod names;
 mod source;
+mod spill;
+mod split;
+mod standardise;
+mod store;
 
 pub use error::{DataError, Place};
 pub use source::{ReadOptions, Source, open};
+pub use split::{Part, Split};
+pub use standardise::{Standardise, Welford};
+pub use store::Store;
