@@ -14,9 +14,11 @@ mod spill;
 mod split;
 mod standardise;
 mod store;
+mod toy;
 
 pub use error::{DataError, Place};
 pub use source::{ReadOptions, Source, open};
 pub use split::{Part, Split};
 pub use standardise::{Standardise, Welford};
 pub use store::Store;
+pub use toy::Toy;
