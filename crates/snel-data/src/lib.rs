@@ -7,6 +7,7 @@
 //!
 //! Values are read as f64 and handed to the model as f32. Everything fails with [`DataError`].
 
+mod dataset;
 mod error;
 mod names;
 mod source;
@@ -16,6 +17,7 @@ mod standardise;
 mod store;
 mod toy;
 
+pub use dataset::{DataSource, DataSpec, Dataset, Files};
 pub use error::{DataError, Place};
 pub use source::{ReadOptions, Source, open};
 pub use split::{Part, Split};
