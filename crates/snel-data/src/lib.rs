@@ -16,6 +16,7 @@ mod split;
 mod standardise;
 mod store;
 mod toy;
+mod write;
 
 pub use dataset::{DataSource, DataSpec, Dataset, Files};
 pub use error::{DataError, Place};
@@ -24,3 +25,4 @@ pub use split::{Part, Split};
 pub use standardise::{Standardise, Welford};
 pub use store::Store;
 pub use toy::Toy;
+pub use write::{RowWriter, write_rows};
