@@ -1,6 +1,10 @@
 //! Messages word for word, every rule at its edge, the round trip, and hostile texts.
 
+mod fuzz;
+mod load;
 mod messages;
+mod round_trip;
+mod rules;
 mod words;
 
 use super::{Config, ConfigError, Fault};
