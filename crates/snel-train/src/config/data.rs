@@ -1,5 +1,6 @@
 //! `[data]`: where the rows come from, and how they become three splits.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -141,7 +142,7 @@ impl Toy {
 }
 
 /// One column of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(untagged)]
 pub enum Column {
     /// By its name in the header or schema.
@@ -223,7 +224,7 @@ impl Data {
             check.that(shares && whole, "data.split", "three numbers above 0 that sum to 1");
         }
         if let Some(columns) = &self.columns {
-            let repeated = (1..columns.len()).any(|i| columns[..i].contains(&columns[i]));
+            let repeated = BTreeSet::from_iter(columns).len() < columns.len();
             check.that(
                 !columns.is_empty() && !repeated,
                 "data.columns",

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::path::PathBuf;
 
-use super::fault::Fault;
+use super::fault::{Fault, MOST_FAULTS};
 
 /// Why a config could not be loaded. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,8 @@ impl Display for Listing<'_> {
         }
         let overrides = faults.iter().any(|fault| fault.location.file.is_none());
         let and = if overrides { " and `--set`" } else { "" };
-        write!(f, "{} faults in {file}{and}", faults.len())?;
+        let more = if faults.len() < MOST_FAULTS { "" } else { " or more" };
+        write!(f, "{}{more} faults in {file}{and}", faults.len())?;
         for fault in faults.iter().take(MOST_SHOWN) {
             write!(f, "\n\n{fault}")?;
         }

@@ -7,6 +7,9 @@ use std::fmt::{self, Display};
 
 pub use super::location::Location;
 
+/// Reading stops here; nobody reads more.
+pub(super) const MOST_FAULTS: usize = 100;
+
 /// One thing wrong with a config.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {

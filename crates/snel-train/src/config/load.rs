@@ -61,7 +61,10 @@ fn parse_document(
     let invalid = |faults| ConfigError::Invalid { file: file.to_owned(), faults };
     let (document, mut faults) =
         Document::parse(text, file, overrides).map_err(|fault| invalid(vec![*fault]))?;
-    let mut config = read::read(&document, &mut faults);
+    let Some(mut config) = read::read(&document, &mut faults) else {
+        faults.sort_by_key(super::Fault::order);
+        return Err(invalid(faults));
+    };
     if document.get("name").is_none() {
         config.name = name_from(file);
     }

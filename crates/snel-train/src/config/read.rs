@@ -9,32 +9,35 @@ use serde::Deserialize;
 
 use super::Config;
 use super::document::{Document, Entry, Node, Table, Value};
-use super::fault::{Fault, Problem};
+use super::fault::{Fault, MOST_FAULTS, Problem};
 use super::refusal::{Refusal, What};
 use super::suggest;
 use super::tree::Tree;
 
-/// More faults than anyone reads at once.
-const MOST_FAULTS: usize = 100;
-
 /// Reads what can be read; the rest keeps its default and is added to `faults`.
-pub(super) fn read(document: &Document, faults: &mut Vec<Fault>) -> Config {
+///
+/// `None` if it gave up, after [`MOST_FAULTS`].
+pub(super) fn read(document: &Document, faults: &mut Vec<Fault>) -> Option<Config> {
     let mut seen = BTreeSet::new();
     let mut good = document.root.clone();
     for path in leaves(&document.root) {
-        let Some(alone) = only(&document.root, &path) else { continue };
-        let Err(refusal) = Config::deserialize(Tree::Table(&alone)) else { continue };
+        let Err(refusal) = Config::deserialize(Tree::Table(&only(&document.root, &path)?)) else {
+            continue;
+        };
         remove(&mut good, &path);
-        let fault = fault_from(refusal, document);
-        if seen.insert(fault.order()) && faults.len() < MOST_FAULTS {
-            faults.push(fault);
+        // All keys of an unknown group are refused at the group's name.
+        if seen.insert(refusal.place.clone()) {
+            faults.push(fault_from(refusal, document));
+        }
+        if faults.len() >= MOST_FAULTS {
+            return None;
         }
     }
     match Config::deserialize(Tree::Table(&good)) {
-        Ok(config) => config,
+        Ok(config) => Some(config),
         Err(refusal) => {
             faults.push(fault_from(refusal, document));
-            Config::default()
+            None
         }
     }
 }

@@ -107,3 +107,17 @@ fn damaged_texts_and_overrides_never_panic() {
     // Both outcomes were truly visited.
     assert!(taken > 500 && refused > 5_000, "{taken} taken, {refused} refused");
 }
+
+#[test]
+fn a_text_full_of_faults_is_refused_without_reading_them_all() {
+    let keys = (0..50_000).map(|i| format!("a{i} = 1")).collect::<Vec<_>>().join("\n");
+    for group in ["", "[data]\n", "[model.base]\n"] {
+        let error = Config::parse(&format!("{group}{keys}"), "x.toml", &[]).unwrap_err();
+        let shown = error.to_string();
+        assert!(shown.starts_with("100 or more faults in x.toml\n"), "{shown}");
+        assert!(shown.ends_with("\n\nand 80 more"), "{shown}");
+    }
+    // One unknown group is one fault, however much is in it; the missing data are the other.
+    let error = Config::parse(&format!("[other]\n{keys}"), "x.toml", &[]).unwrap_err();
+    assert!(error.to_string().starts_with("2 faults in x.toml\n"), "{error}");
+}
