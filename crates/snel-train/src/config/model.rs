@@ -1,0 +1,200 @@
+//! `[model]`: the energy function and the base density that it tilts.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::check::Check;
+use super::proposal::Proposal;
+
+const DEFAULT_DEPTH: usize = 3;
+const DEFAULT_WIDTH: usize = 128;
+const MOST_LAYERS: usize = 64;
+const MOST_UNITS: usize = 65_536;
+
+/// The energy `E(x)` and the base density `d(x)`. Keys that the energy does not use are unset;
+/// see [`Model::hidden_widths`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// The family of energies.
+    pub energy: Energy,
+    /// Hidden layers. Default 3; mlp only, instead of `widths`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Units of every hidden layer. Default 128; mlp only, instead of `widths`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// Units of each hidden layer, first to last; mlp only, instead of `depth` and `width`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub widths: Option<Vec<usize>>,
+    /// Function after each hidden layer. Default silu; mlp only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+    /// Add a hidden layer's input to its output. Default false; mlp only, needs equal widths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual: Option<bool>,
+    /// The density that the energy tilts.
+    pub base: Base,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            energy: Energy::Mlp,
+            depth: None,
+            width: None,
+            widths: None,
+            activation: None,
+            residual: None,
+            base: Base::Proposal,
+        }
+    }
+}
+
+/// Family of energies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Energy {
+    /// Multilayer perceptron with one output.
+    Mlp,
+    /// Quadratic form plus linear term: a Gaussian, for checks against closed forms.
+    Quadratic,
+}
+
+/// Function after each hidden layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are the functions' own")]
+pub enum Activation {
+    #[default]
+    Silu,
+    Relu,
+    Tanh,
+    Gelu,
+    Softplus,
+}
+
+/// The base density `d(x)`: `"none"`, `"proposal"`, or a table like `[proposal]`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Base {
+    /// `d(x) = 1`.
+    None,
+    /// The proposal.
+    Proposal,
+    /// A density of its own, fitted to the training rows.
+    Own(Proposal),
+}
+
+impl Serialize for Base {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str("none"),
+            Self::Proposal => serializer.serialize_str("proposal"),
+            Self::Own(density) => density.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Base {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Base;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("\"none\", \"proposal\" or a table like [proposal]")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Base, E> {
+                match name {
+                    "none" => Ok(Base::None),
+                    "proposal" => Ok(Base::Proposal),
+                    _ => Err(E::unknown_variant(name, &["none", "proposal"])),
+                }
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Base, A::Error> {
+                Proposal::deserialize(de::value::MapAccessDeserializer::new(map)).map(Base::Own)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl Model {
+    /// Units of each hidden layer, first to last; empty for a quadratic energy.
+    pub fn hidden_widths(&self) -> Vec<usize> {
+        match (self.energy, &self.widths) {
+            (Energy::Quadratic, _) => Vec::new(),
+            (Energy::Mlp, Some(widths)) => widths.clone(),
+            (Energy::Mlp, None) => {
+                let depth = self.depth.unwrap_or(DEFAULT_DEPTH);
+                vec![self.width.unwrap_or(DEFAULT_WIDTH); depth]
+            }
+        }
+    }
+
+    /// Function after each hidden layer; silu if unset.
+    pub fn activation(&self) -> Activation {
+        self.activation.unwrap_or_default()
+    }
+
+    /// Whether hidden layers add their input to their output.
+    pub fn residual(&self) -> bool {
+        self.residual.unwrap_or(false)
+    }
+
+    /// Writes out the defaults that hang on the energy and the base.
+    pub(super) fn resolve(&mut self) {
+        if self.energy == Energy::Mlp {
+            if self.widths.is_none() {
+                self.depth.get_or_insert(DEFAULT_DEPTH);
+                self.width.get_or_insert(DEFAULT_WIDTH);
+            }
+            self.activation.get_or_insert_default();
+            self.residual.get_or_insert(false);
+        }
+        if let Base::Own(density) = &mut self.base {
+            density.resolve();
+        }
+    }
+
+    pub(super) fn check(&self, check: &mut Check<'_>) {
+        check.count("model.depth", self.depth, 1..=MOST_LAYERS as u64);
+        check.count("model.width", self.width, 1..=MOST_UNITS as u64);
+        if let Some(widths) = &self.widths {
+            let layers = (1..=MOST_LAYERS).contains(&widths.len());
+            let units = widths.iter().all(|w| (1..=MOST_UNITS).contains(w));
+            let allowed = format!("1 to {MOST_LAYERS} whole numbers, each from 1 to {MOST_UNITS}");
+            check.that(layers && units, "model.widths", &allowed);
+        }
+        if let Base::Own(density) = &self.base {
+            density.check("model.base", check);
+        }
+        if check.clean("model") {
+            self.check_energy(check);
+        }
+    }
+
+    /// Rules between keys; they assume that each key alone could be read.
+    fn check_energy(&self, check: &mut Check<'_>) {
+        if self.energy == Energy::Quadratic {
+            for name in ["depth", "width", "widths", "activation", "residual"] {
+                let key = format!("model.{name}");
+                check.unused(&key, "model.energy", "allowed with energy = \"mlp\"");
+            }
+            return;
+        }
+        if let Some(widths) = &self.widths {
+            check.unused(
+                "model.depth",
+                "model.widths",
+                "allowed: `widths`, or `depth` and `width`",
+            );
+            check.unused(
+                "model.width",
+                "model.widths",
+                "allowed: `widths`, or `depth` and `width`",
+            );
+            let equal = widths.windows(2).all(|pair| pair[0] == pair[1]);
+            let allowed = "equal widths, as `residual` is true";
+            check.that(equal || !self.residual(), "model.widths", allowed);
+        }
+    }
+}
