@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::activation::Activation;
+use crate::density::DensityError;
 use crate::layout::{Layout, SegmentKind};
 use crate::normal::normals;
 use crate::philox::{Key, Stream};
@@ -53,6 +54,19 @@ impl Energy {
         match self {
             Self::Mlp { dim, .. } | Self::Quadratic { dim } => *dim,
         }
+    }
+
+    /// Refuses sizes that no machine holds, before anything is allocated for them.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), DensityError> {
+        let sound = |size: usize| (1..=1 << 20).contains(&size);
+        let deep = match self {
+            Self::Mlp { widths, .. } => widths.len() <= 1024 && widths.iter().all(|&w| sound(w)),
+            Self::Quadratic { .. } => true,
+        };
+        if deep && sound(self.dim()) { Ok(()) } else { Err(DensityError("sizes out of range")) }
     }
 
     /// Name, shape and kind of every tensor, in the order of the flat vector.

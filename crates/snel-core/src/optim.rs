@@ -19,8 +19,8 @@ pub struct Optim {
     pub lr: f64,
     /// Learning rate of `b`.
     pub b_lr: f64,
-    /// How the weight decay acts.
-    pub decay: Decay,
+    /// Decoupled decay of weights: they shrink by `lr * weight_decay` a step. Zero is plain Adam.
+    pub weight_decay: f64,
     /// Decay of the running mean of gradients.
     pub beta1: f64,
     /// Decay of the running mean of squared gradients.
@@ -33,14 +33,20 @@ pub struct Optim {
     pub schedule: Schedule,
 }
 
-/// Weight decay, on weights only.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Decay {
-    /// Adam: `decay * weight` is added to the gradient.
-    Coupled(f64),
-    /// AdamW: weights shrink by `lr * decay` a step.
-    Decoupled(f64),
+impl Default for Optim {
+    /// Adam with its published constants.
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            b_lr: 1e-3,
+            weight_decay: 0.0,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            clip_norm: None,
+            schedule: Schedule { warmup: 0, shape: Shape::Constant },
+        }
+    }
 }
 
 /// A factor on both learning rates, by step.
@@ -119,21 +125,16 @@ impl Optim {
         for segment in layout.segments() {
             let is_b = segment.kind == SegmentKind::LogNormaliser;
             let lr = schedule * if is_b { self.b_lr } else { self.lr };
-            let decays = segment.kind == SegmentKind::Weight;
-            let (coupled, decoupled) = match self.decay {
-                Decay::Coupled(decay) if decays => (decay, 0.0),
-                Decay::Decoupled(decay) if decays => (0.0, decay),
-                _ => (0.0, 0.0),
-            };
+            let decay = if segment.kind == SegmentKind::Weight { self.weight_decay } else { 0.0 };
             for i in segment.range() {
                 let p = f64::from(state.parameters[i]);
-                let g = gradient[i] * if is_b { 1.0 } else { clip } + coupled * p;
+                let g = gradient[i] * if is_b { 1.0 } else { clip };
                 let m = self.beta1 * f64::from(state.first_moment[i]) + (1.0 - self.beta1) * g;
                 let v = self.beta2 * f64::from(state.second_moment[i]) + (1.0 - self.beta2) * g * g;
                 let step = (m / correct1) / ((v / correct2).sqrt() + self.epsilon);
                 state.first_moment[i] = m as f32;
                 state.second_moment[i] = v as f32;
-                state.parameters[i] = (p - lr * (step + decoupled * p)) as f32;
+                state.parameters[i] = (p - lr * (step + decay * p)) as f32;
             }
         }
         Applied { gradient_norm, lr: schedule * self.lr }
@@ -147,16 +148,7 @@ mod tests {
     use crate::energy::Energy;
 
     fn optim() -> Optim {
-        Optim {
-            lr: 0.1,
-            b_lr: 0.5,
-            decay: Decay::Decoupled(0.0),
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            clip_norm: None,
-            schedule: Schedule { warmup: 0, shape: Shape::Constant },
-        }
+        Optim { lr: 0.1, b_lr: 0.5, ..Optim::default() }
     }
 
     fn layout() -> Layout {
@@ -201,12 +193,10 @@ mod tests {
     #[test]
     fn decay_spares_biases_and_b() {
         let layout = layout();
-        for decay in [Decay::Decoupled(0.1), Decay::Coupled(0.1)] {
-            let mut state = State::new(vec![1.0; layout.len()]);
-            Optim { decay, ..optim() }.update(&layout, &[0.0; 4], &mut state);
-            assert!(state.parameters[0] < 1.0 && state.parameters[2] < 1.0);
-            assert_eq!((state.parameters[1], state.parameters[3]), (1.0, 1.0));
-        }
+        let mut state = State::new(vec![1.0; layout.len()]);
+        Optim { weight_decay: 0.1, ..optim() }.update(&layout, &[0.0; 4], &mut state);
+        assert!(state.parameters[0] < 1.0 && state.parameters[2] < 1.0);
+        assert_eq!((state.parameters[1], state.parameters[3]), (1.0, 1.0));
     }
 
     /// With epsilon large, Adam's step is proportional to the gradient, so clipping shows.

@@ -1,13 +1,16 @@
 //! What is trained: the model and everything that a step depends on besides the state.
 
-use crate::density::Density;
+use serde::{Deserialize, Serialize};
+
+use crate::density::{Density, DensityError};
 use crate::energy::Energy;
 use crate::layout::Layout;
 use crate::objective::Objective;
 use crate::optim::Optim;
 
 /// The base density `d(x)` that the energy tilts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Base {
     /// `d = 1`: the energy alone.
     None,
@@ -18,7 +21,8 @@ pub enum Base {
 }
 
 /// A model with its proposal: all that densities and log-weights depend on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Model {
     /// Shape of the energy.
     pub energy: Energy,
@@ -32,6 +36,19 @@ impl Model {
     /// Values of a point, `D`.
     pub fn dim(&self) -> usize {
         self.energy.dim()
+    }
+
+    /// Checks what deserialisation cannot: sizes that fit together, sound densities.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), DensityError> {
+        self.energy.check()?;
+        self.proposal.check(self.dim())?;
+        match &self.base {
+            Base::Density(density) => density.check(self.dim()),
+            Base::None | Base::Proposal => Ok(()),
+        }
     }
 
     /// The base density, if there is one.

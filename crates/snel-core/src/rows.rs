@@ -37,6 +37,11 @@ impl Matrix {
         (dim > 0 && values.len().is_multiple_of(dim)).then_some(Self { values, dim })
     }
 
+    /// A matrix without rows, for an engine that only evaluates.
+    pub fn empty(dim: usize) -> Self {
+        Self { values: Vec::new(), dim }
+    }
+
     /// All values, row after row.
     pub fn values(&self) -> &[f32] {
         &self.values

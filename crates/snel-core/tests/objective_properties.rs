@@ -14,7 +14,7 @@ use snel_core::energy::Energy;
 use snel_core::engine::{Engine, SampleSet, Scored};
 use snel_core::lse::LogWeights;
 use snel_core::objective::Objective;
-use snel_core::optim::{Decay, Optim, Schedule, Shape};
+use snel_core::optim::{Optim, Schedule, Shape};
 use snel_core::partial::Partial;
 use snel_core::philox::{Key, Stream};
 use snel_core::plan::{Batching, StepPlan};
@@ -27,12 +27,8 @@ fn optim(lr: f64, steps: u64) -> Optim {
     Optim {
         lr,
         b_lr: lr,
-        decay: Decay::Decoupled(0.0),
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        clip_norm: None,
         schedule: Schedule { warmup: 0, shape: Shape::Cosine { steps, floor: 0.0 } },
+        ..Optim::default()
     }
 }
 

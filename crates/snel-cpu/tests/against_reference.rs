@@ -11,7 +11,7 @@ use snel_core::density::{Affine, Density, Draws, Scale};
 use snel_core::energy::Energy;
 use snel_core::engine::{Engine, SampleSet, Scored};
 use snel_core::objective::Objective;
-use snel_core::optim::{Decay, Optim, Schedule, Shape};
+use snel_core::optim::{Optim, Schedule, Shape};
 use snel_core::philox::{Key, Stream};
 use snel_core::plan::{Batching, StepPlan};
 use snel_core::problem::{Base, Model, Problem};
@@ -26,12 +26,10 @@ fn optim() -> Optim {
     Optim {
         lr: 1e-3,
         b_lr: 1e-2,
-        decay: Decay::Decoupled(1e-3),
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
+        weight_decay: 1e-3,
         clip_norm: Some(5.0),
         schedule: Schedule { warmup: 3, shape: Shape::Cosine { steps: 20, floor: 0.0 } },
+        ..Optim::default()
     }
 }
 

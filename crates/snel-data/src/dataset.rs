@@ -10,6 +10,7 @@ use crate::{DataError, Part, ReadOptions, Split, Standardise, Toy, Welford, open
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where the rows come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,8 +99,8 @@ pub struct Dataset {
     pub columns: Vec<String>,
     /// From original to the model's units; the identity if the data is not standardised.
     pub standardise: Standardise,
-    /// Training rows, in the model's units.
-    pub train: Store,
+    /// Training rows, in the model's units; shared with the engine.
+    pub train: Arc<Store>,
     /// Validation rows, in the model's units.
     pub valid: Store,
     /// Test rows, in the model's units.
@@ -159,6 +160,7 @@ impl Dataset {
                 (columns, scales, parts, source)
             }
         };
+        let train = Arc::new(train);
         Ok(Self { columns, standardise, train, valid, test, source, toy })
     }
 

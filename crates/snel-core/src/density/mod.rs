@@ -54,10 +54,10 @@ pub enum Density {
     },
 }
 
-/// Why a density read from a file cannot be used.
+/// Why a model read from a file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a density: {0}")]
-pub struct DensityError(&'static str);
+#[error("{0}")]
+pub struct DensityError(pub(crate) &'static str);
 
 impl Density {
     /// Values of a point, `D`.

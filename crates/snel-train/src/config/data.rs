@@ -130,6 +130,20 @@ pub enum Toy {
 }
 
 impl Toy {
+    /// Its name, as it is written in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rings => "rings",
+            Self::Pinwheel => "pinwheel",
+            Self::Checkerboard => "checkerboard",
+            Self::TwoMoons => "two_moons",
+            Self::Funnel => "funnel",
+            Self::Gaussian => "gaussian",
+            Self::GaussianMixture => "gaussian_mixture",
+            Self::Banana => "banana",
+        }
+    }
+
     /// Smallest and largest number of columns that the density is defined for.
     pub fn dims(self) -> (usize, usize) {
         const MANY: usize = 65_536;

@@ -1,0 +1,151 @@
+//! What a run reports while it trains, and who listens.
+
+use serde::{Deserialize, Serialize};
+
+use crate::evaluate::Evaluation;
+
+/// One line of `metrics.jsonl`. All likelihoods are nats a row in standardised units.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Record {
+    /// Training steps since the record before.
+    Step(StepRecord),
+    /// A validation.
+    Validation(ValidationRecord),
+}
+
+/// Averages over the steps since the record before; counts and times are totals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Steps done.
+    pub step: u64,
+    /// Stochastic SNL bound on the minibatches.
+    pub bound: f64,
+    /// Learned log-normaliser after the last step.
+    pub b: f64,
+    /// `b + log(mean weight)`: the samples' estimate of `log Z`.
+    pub log_z: f64,
+    /// Effective sample size as a fraction of the samples.
+    pub ess_fraction: f64,
+    /// Norm of the energy's gradient, before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Steps refused since the run began.
+    pub refused: u64,
+    /// Proposal samples and data rows a second.
+    pub points_per_second: f64,
+    /// Seconds of training since the run began or was resumed.
+    pub seconds: f64,
+}
+
+/// A validation in short.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ValidationRecord {
+    /// Steps done.
+    pub step: u64,
+    /// Lower bound, SNL at the learned `b`.
+    pub lower: f64,
+    /// Upper bound, importance sampling.
+    pub upper: f64,
+    /// Effective sample size as a fraction of the samples.
+    pub ess_fraction: f64,
+    /// `log Ẑ` from fresh samples.
+    pub log_z: f64,
+    /// Learned log-normaliser.
+    pub b: f64,
+    /// The best lower bound so far.
+    pub best: bool,
+}
+
+impl ValidationRecord {
+    /// The short form of `evaluation` after `step` steps.
+    pub fn new(step: u64, evaluation: &Evaluation, best: bool) -> Self {
+        Self {
+            step,
+            lower: evaluation.lower.value,
+            upper: evaluation.upper.value,
+            ess_fraction: evaluation.weights.ess_fraction,
+            log_z: evaluation.log_z.value,
+            b: evaluation.b,
+            best,
+        }
+    }
+}
+
+impl Record {
+    /// Steps done when the record was made.
+    pub fn step(&self) -> u64 {
+        match self {
+            Self::Step(r) => r.step,
+            Self::Validation(r) => r.step,
+        }
+    }
+}
+
+/// Averages steps into records.
+#[derive(Debug, Default)]
+pub struct Averager {
+    steps: f64,
+    bound: f64,
+    log_z: f64,
+    ess_fraction: f64,
+    gradient_norm: f64,
+    points: f64,
+    seconds: f64,
+}
+
+/// One applied step, as the averager wants it.
+#[derive(Debug, Clone, Copy)]
+pub struct StepSample {
+    /// Stochastic SNL bound.
+    pub bound: f64,
+    /// `log Ẑ` of the step's samples.
+    pub log_z: f64,
+    /// Effective sample size as a fraction.
+    pub ess_fraction: f64,
+    /// Norm of the energy's gradient.
+    pub gradient_norm: f64,
+    /// Rows and samples.
+    pub points: f64,
+    /// Duration.
+    pub seconds: f64,
+}
+
+impl Averager {
+    /// Adds a step.
+    pub fn add(&mut self, s: StepSample) {
+        self.steps += 1.0;
+        self.bound += s.bound;
+        self.log_z += s.log_z;
+        self.ess_fraction += s.ess_fraction;
+        self.gradient_norm += s.gradient_norm;
+        self.points += s.points;
+        self.seconds += s.seconds;
+    }
+
+    /// The averages as a record, or none if no step was added; starts anew.
+    pub fn take(
+        &mut self,
+        step: u64,
+        b: f64,
+        lr: f64,
+        refused: u64,
+        seconds: f64,
+    ) -> Option<StepRecord> {
+        let Self { steps, bound, log_z, ess_fraction, gradient_norm, points, seconds: busy } =
+            std::mem::take(self);
+        (steps > 0.0).then(|| StepRecord {
+            step,
+            bound: bound / steps,
+            b,
+            log_z: log_z / steps,
+            ess_fraction: ess_fraction / steps,
+            gradient_norm: gradient_norm / steps,
+            lr,
+            refused,
+            points_per_second: points / busy.max(1e-9),
+            seconds,
+        })
+    }
+}

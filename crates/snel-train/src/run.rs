@@ -1,0 +1,199 @@
+//! A run from config to trained model, and a trained model ready for use.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use snel_core::collective::Alone;
+use snel_core::engine::{Engine, EngineError};
+use snel_core::optim::Optim;
+use snel_core::problem::Problem;
+use snel_core::rows::{Matrix, Rows};
+use snel_core::state::State;
+use snel_cpu::{CpuEngine, CpuError};
+
+use crate::checkpoint::Progress;
+use crate::config::Config;
+use crate::container::ContainerError;
+use crate::file::FileError;
+use crate::model_file::{ModelFile, ModelHeader};
+use crate::run_folder::{RunFolder, RunFolderError};
+use crate::setup::{Setup, SetupError, prepare};
+use crate::sink::{JsonLines, Sink};
+use crate::trainer::{Outcome, TrainError, Trainer};
+
+/// Why a run, or the use of its model, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Data or proposal.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The run folder.
+    #[error(transparent)]
+    Folder(#[from] RunFolderError),
+    /// Training.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A checkpoint or model file.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// Another file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The engine could not be made.
+    #[error(transparent)]
+    Cpu(#[from] CpuError),
+    /// The engine refused a state.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A checkpoint's model is not what data and config give now.
+    #[error("the data or the code has changed since {} was written", .0.display())]
+    Changed(PathBuf),
+    /// A run without any checkpoint was to be resumed, or a model to be used before there is one.
+    #[error("{} has no {what} yet", path.display())]
+    Nothing {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing.
+        what: &'static str,
+    },
+}
+
+/// What the caller of [`train`] decides, besides the config.
+pub struct TrainOptions<'a> {
+    /// The run folder.
+    pub out: &'a Path,
+    /// Go on with the run in `out`.
+    pub resume: bool,
+    /// Threads of the engine.
+    pub threads: usize,
+    /// Set from outside to stop after the current step.
+    pub stop: &'a AtomicBool,
+}
+
+/// A run after training.
+pub struct Trained {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Its folder.
+    pub folder: RunFolder,
+    /// Data, problem and batching.
+    pub setup: Setup,
+    /// The chosen model; the last one if training was interrupted.
+    pub model: ModelFile,
+    /// Steps the chosen model had done.
+    pub chosen_step: u64,
+}
+
+/// Trains as `config` says and leaves checkpoints, metrics and `model.safetensors` in the folder.
+///
+/// # Errors
+/// [`RunError`]; what was saved before stays.
+pub fn train(
+    config: &Config,
+    options: &TrainOptions,
+    mut sinks: Vec<Box<dyn Sink>>,
+) -> Result<Trained, RunError> {
+    // Everything that can be wrong with the input is found before the folder is touched.
+    if !options.resume && options.out.join("config.toml").exists() {
+        return Err(RunFolderError::Exists(options.out.to_path_buf()).into());
+    }
+    let setup = prepare(config, &std::env::temp_dir())?;
+    let folder = if options.resume {
+        RunFolder::resume(options.out, config)?
+    } else {
+        RunFolder::create(options.out, config)?
+    };
+    let rows: Arc<dyn Rows> = setup.dataset.train.clone();
+    let mut engine = CpuEngine::new(setup.problem.clone(), rows, options.threads)?;
+    let fingerprint = engine.fingerprint().to_string();
+    let checkpoints = folder.checkpoints(config.train.keep);
+    let mut progress = Progress::default();
+    if options.resume {
+        let Some((checkpoint, damaged)) = checkpoints.newest()? else {
+            let path = folder.path().to_path_buf();
+            return Err(RunError::Nothing { path, what: "checkpoint to resume from" });
+        };
+        let path = checkpoints.path(checkpoint.state.step);
+        if checkpoint.model != setup.problem.model {
+            return Err(RunError::Changed(path));
+        }
+        for error in damaged {
+            sinks.iter_mut().for_each(|s| s.note(&format!("{error}; an older one is used")));
+        }
+        if checkpoint.fingerprint != fingerprint {
+            let text = format!(
+                "the arithmetic differs from the run's so far, so bits will: {} then, {fingerprint} now",
+                checkpoint.fingerprint
+            );
+            sinks.iter_mut().for_each(|s| s.note(&text));
+        }
+        engine.restore(&checkpoint.state)?;
+        progress = checkpoint.progress;
+    }
+    sinks.push(Box::new(JsonLines::open(&folder.metrics(), engine.head().step)?));
+    let header = ModelHeader {
+        format: ModelHeader::format(),
+        model: setup.problem.model.clone(),
+        objective: setup.problem.objective,
+        columns: setup.dataset.columns.clone(),
+        standardise: setup.dataset.standardise.clone(),
+        seed: config.seed,
+        step: 0,
+        fingerprint,
+    };
+    let mut trainer = Trainer {
+        problem: setup.problem.clone(),
+        batching: setup.batching.clone(),
+        engine: &mut engine,
+        collective: &mut Alone,
+        valid: &setup.dataset.valid,
+        settings: config.train.clone(),
+        checkpoints: checkpoints.clone(),
+        header,
+        progress,
+        sinks,
+        stop: options.stop,
+    };
+    let outcome = trainer.run()?;
+    let model = match outcome {
+        Outcome::Interrupted { .. } => trainer.model(),
+        // Without any finite validation there is no best model: the last one then.
+        _ if checkpoints.best().exists() => ModelFile::load(&checkpoints.best())?,
+        _ => trainer.model(),
+    };
+    if !matches!(outcome, Outcome::Interrupted { .. }) {
+        model.save(&folder.model())?;
+    }
+    let chosen_step = model.header.step;
+    Ok(Trained { outcome, folder, setup, model, chosen_step })
+}
+
+/// An engine that evaluates `model`; it has no training rows.
+///
+/// # Errors
+/// [`RunError`] if threads or memory are refused.
+pub fn engine_of(model: &ModelFile, threads: usize) -> Result<CpuEngine, RunError> {
+    let ModelHeader { model: shape, objective, seed, .. } = &model.header;
+    let problem = Problem::new(shape.clone(), *objective, Optim::default(), *seed);
+    let no_rows = Matrix::empty(shape.dim());
+    let mut engine = CpuEngine::new(Arc::new(problem), Arc::new(no_rows), threads)?;
+    engine.restore(&State::new(model.parameters.to_vec()))?;
+    Ok(engine)
+}
+
+/// The model of a run folder, or of a model file.
+///
+/// # Errors
+/// [`RunError`] if there is none, or it is damaged.
+pub fn load_model(path: &Path) -> Result<ModelFile, RunError> {
+    if path.is_file() {
+        return Ok(ModelFile::load(path)?);
+    }
+    let folder = RunFolder::at(path)?;
+    if !folder.model().exists() {
+        let what = "trained model (`model.safetensors`)";
+        return Err(RunError::Nothing { path: path.to_path_buf(), what });
+    }
+    Ok(ModelFile::load(&folder.model())?)
+}

@@ -1,0 +1,279 @@
+//! The training loop.
+//!
+//! A step is plan, accumulate, reduce, apply; everything else happens once in a while. All that
+//! the next step depends on is in the engine's state and in [`Progress`], and both are in every
+//! checkpoint: stopping and resuming changes no bit.
+//!
+//! Fails with [`TrainError`]; whatever the failure, the newest checkpoint is whole and on disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use snel_core::collective::{Collective, CollectiveError};
+use snel_core::engine::{Engine, EngineError, SampleSet};
+use snel_core::partial::Reduced;
+use snel_core::philox::Stream;
+use snel_core::plan::Batching;
+use snel_core::problem::Problem;
+use snel_core::rows::Rows;
+use snel_core::step::{StepFault, everything, reduce_step};
+
+use crate::checkpoint::{Checkpoint, Checkpoints, Progress};
+use crate::config::Train;
+use crate::container::ContainerError;
+use crate::divergence::{self, Divergence};
+use crate::evaluate::{evaluate, log_weights};
+use crate::file::FileError;
+use crate::metrics::{Averager, Record, StepSample, ValidationRecord};
+use crate::model_file::{ModelFile, ModelHeader};
+use crate::sink::{Live, Sink};
+
+/// Records of training steps in a whole run, about.
+const RECORDS: u64 = 2000;
+/// Samples that give `b` its first value, at least.
+const START_SAMPLES: u64 = 4096;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished,
+    /// Validation did not improve for `train.patience` validations.
+    StoppedEarly,
+    /// The user asked to stop; a checkpoint of this step is on disk.
+    Interrupted {
+        /// Steps done.
+        step: u64,
+    },
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Training went wrong.
+    #[error("training diverged at step {step}: {source}")]
+    Diverged {
+        /// Steps done.
+        step: u64,
+        /// What happened.
+        source: Divergence,
+    },
+    /// A checkpoint or model cannot be written.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// Metrics cannot be written, or rows not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The group failed.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
+    /// The proposal's samples give no first value of `b`.
+    #[error("no usable log-weight among {0} samples of the proposal")]
+    NoStart(u64),
+}
+
+/// A run in progress.
+pub struct Trainer<'a> {
+    /// What is trained.
+    pub problem: Arc<Problem>,
+    /// The work of a step.
+    pub batching: Batching,
+    /// Who computes.
+    pub engine: &'a mut dyn Engine,
+    /// Who shares the work.
+    pub collective: &'a mut dyn Collective,
+    /// Rows that choose the best model.
+    pub valid: &'a dyn Rows,
+    /// `[train]` of the config.
+    pub settings: Train,
+    /// Where state is kept.
+    pub checkpoints: Checkpoints,
+    /// What a model file says besides the parameters; `step` is filled in.
+    pub header: ModelHeader,
+    /// State besides the engine's.
+    pub progress: Progress,
+    /// Who listens.
+    pub sinks: Vec<Box<dyn Sink>>,
+    /// Set from outside to stop after the current step.
+    pub stop: &'a AtomicBool,
+}
+
+impl Trainer<'_> {
+    /// Trains to the end, or until something stops it.
+    ///
+    /// # Errors
+    /// [`TrainError`].
+    pub fn run(&mut self) -> Result<Outcome, TrainError> {
+        let steps = self.settings.steps;
+        let record_every = (steps / RECORDS).max(1);
+        let mut averager = Averager::default();
+        let started = Instant::now();
+        if self.engine.head().step == 0 {
+            self.start_b()?;
+        }
+        let mut saved = self.engine.head().step;
+        let mut lr = 0.0;
+        while self.engine.head().step < steps {
+            let before = Instant::now();
+            let sums = self.sums()?;
+            let b = f64::from(self.engine.head().b);
+            match &sums {
+                Some(reduced) => {
+                    let applied = self.engine.apply(reduced);
+                    lr = applied.lr;
+                    let s = &reduced.statistics;
+                    averager.add(StepSample {
+                        bound: s.bound(b),
+                        log_z: b + s.residual(),
+                        ess_fraction: s.ess_fraction(),
+                        gradient_norm: applied.gradient_norm,
+                        points: (s.rows + s.samples) as f64,
+                        seconds: before.elapsed().as_secs_f64(),
+                    });
+                }
+                None => self.engine.skip(),
+            }
+            let head = self.engine.head();
+            if let Some(reduced) = &sums {
+                self.live(head.step, reduced, b, before);
+                let check = divergence::after_step(&mut self.progress.streaks, &reduced.statistics);
+                check.map_err(|source| TrainError::Diverged { step: head.step, source })?;
+            }
+            if head.step.is_multiple_of(record_every) || head.step == steps {
+                let refused = self.progress.refused;
+                let seconds = started.elapsed().as_secs_f64();
+                if let Some(r) = averager.take(head.step, f64::from(head.b), lr, refused, seconds) {
+                    self.record(&Record::Step(r))?;
+                }
+            }
+            let mut exhausted = false;
+            if head.step.is_multiple_of(self.settings.valid_every) || head.step == steps {
+                exhausted = self.validate()?;
+            }
+            let stop = self.stop.load(Ordering::Relaxed);
+            let last = exhausted || head.step == steps;
+            if last || stop || head.step.is_multiple_of(self.settings.checkpoint_every) {
+                self.save()?;
+                saved = head.step;
+            }
+            if stop && !last {
+                return Ok(Outcome::Interrupted { step: head.step });
+            }
+            if exhausted {
+                return Ok(Outcome::StoppedEarly);
+            }
+        }
+        // A run of zero steps, or one resumed at its end, still leaves a model.
+        if saved == 0 || !self.checkpoints.best().exists() {
+            self.validate()?;
+            self.save()?;
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// The next step's sums over all workers; none if the step was refused.
+    fn sums(&mut self) -> Result<Option<Reduced>, TrainError> {
+        let Self { problem, batching, engine, collective, .. } = self;
+        match reduce_step(&mut **engine, &mut **collective, problem, batching, &everything) {
+            Ok(reduced) => Ok(Some(reduced)),
+            Err(StepFault::Engine(error)) => Err(error.into()),
+            Err(StepFault::Collective(error)) => Err(error.into()),
+            Err(StepFault::Refused(error)) => {
+                let step = self.engine.head().step;
+                self.progress.refused += 1;
+                self.note(&format!("step {step} refused, parameters unchanged: {error}"));
+                divergence::after_refusal(&mut self.progress.streaks, error)
+                    .map_err(|source| TrainError::Diverged { step, source })?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// `b := log Ẑ` from fresh samples.
+    fn start_b(&mut self) -> Result<(), TrainError> {
+        let samples = START_SAMPLES.max(self.settings.samples.min(1 << 16));
+        let set = SampleSet { stream: Stream::StartB, step: 0 };
+        let (weights, _, _) = log_weights(self.engine, self.problem.model.dim(), set, samples);
+        let log_z = weights.log_mean();
+        if !log_z.is_finite() {
+            return Err(TrainError::NoStart(samples));
+        }
+        self.engine.set_b(log_z as f32);
+        Ok(())
+    }
+
+    /// Evaluates on the validation rows and keeps the best model. True if patience is exhausted.
+    fn validate(&mut self) -> Result<bool, TrainError> {
+        // The same samples every time: differences are the model's, not the draw's.
+        let set = SampleSet { stream: Stream::Validation, step: 0 };
+        let has_base = self.problem.model.base_density().is_some();
+        let samples = self.settings.valid_samples;
+        let evaluation = evaluate(self.engine, self.valid, set, samples, has_base)?;
+        let step = self.engine.head().step;
+        let lower = evaluation.lower.value;
+        let best = lower.is_finite() && self.progress.best.is_none_or(|best| lower > best);
+        if best {
+            self.progress.best = Some(lower);
+            self.progress.best_step = step;
+            self.progress.since_best = 0;
+            self.model().save(&self.checkpoints.best())?;
+        } else {
+            self.progress.since_best += 1;
+        }
+        self.record(&Record::Validation(ValidationRecord::new(step, &evaluation, best)))?;
+        if evaluation.weights.ess_fraction < self.settings.min_ess {
+            self.note(&format!(
+                "step {step}: only {:.2e} of the validation samples are effective (train.min_ess \
+                 = {:.0e}); the proposal is far from the model",
+                evaluation.weights.ess_fraction, self.settings.min_ess
+            ));
+        }
+        Ok(self.settings.patience.is_some_and(|patience| self.progress.since_best >= patience))
+    }
+
+    /// The current parameters as a model file.
+    pub fn model(&self) -> ModelFile {
+        let state = self.engine.snapshot();
+        let header = ModelHeader { step: state.step, ..self.header.clone() };
+        ModelFile { header, parameters: state.parameters.into() }
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let checkpoint = Checkpoint {
+            state: self.engine.snapshot(),
+            progress: self.progress.clone(),
+            model: self.problem.model.clone(),
+            fingerprint: self.header.fingerprint.clone(),
+        };
+        self.checkpoints.save(&checkpoint)?;
+        Ok(())
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), TrainError> {
+        for sink in &mut self.sinks {
+            sink.record(record)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, text: &str) {
+        self.sinks.iter_mut().for_each(|sink| sink.note(text));
+    }
+
+    fn live(&mut self, step: u64, reduced: &Reduced, b: f64, before: Instant) {
+        let s = &reduced.statistics;
+        let seconds = before.elapsed().as_secs_f64().max(1e-9);
+        let live = Live {
+            step,
+            steps: self.settings.steps,
+            bound: s.bound(b),
+            ess_fraction: s.ess_fraction(),
+            points_per_second: (s.rows + s.samples) as f64 / seconds,
+        };
+        self.sinks.iter_mut().for_each(|sink| sink.live(&live));
+    }
+}
