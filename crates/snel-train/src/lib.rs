@@ -1,1 +1,3 @@
 //! Trainer, checkpoints, run folder, evaluation, metrics, plots, report.
+
+pub mod plot;
