@@ -7,6 +7,9 @@
 //! | [`bounds`] | training bound and validation interval against step |
 //! | [`ess`] | effective sample size against step |
 //! | [`log_normaliser`] | `b` and `log Ẑ` against step |
+//! | [`log_weights`] | how unequal the importance weights are |
+//! | [`density_2d`], [`slice_1d`] | learned density beside the data (D = 2, D = 1) |
+//! | [`corner`] | data against model samples, any D |
 //!
 //! Invariants
 //! 1. Values that are not finite are left out; a picture of nothing says "no data yet".
@@ -15,17 +18,31 @@
 //!
 //! Fails with [`PlotError::Shape`] when a table or grid has not the promised number of values.
 
+mod contours;
+mod corner;
 mod curves;
+mod density;
 mod figure;
+mod heat;
+mod histogram;
+#[cfg(test)]
+mod hostile;
 mod number;
 mod panel;
 mod png;
 mod series;
+mod slice;
 mod style;
+mod weights;
 
 pub use self::{
+    corner::{Corner, corner},
     curves::{Bounds, Interval, NormaliserPoint, Yardstick, bounds, ess, log_normaliser},
+    density::{Density2d, density_2d},
+    heat::{Grid, Shade},
     png::{FONT_OTF, to_png},
+    slice::{Slice1d, slice_1d},
+    weights::log_weights,
 };
 
 /// Why a picture could not be made.
