@@ -1,3 +1,4 @@
 //! Trainer, checkpoints, run folder, evaluation, metrics, plots, report.
 
 pub mod plot;
+pub mod sink;

@@ -1,0 +1,3 @@
+//! Where metrics go.
+
+pub mod tensorboard;
