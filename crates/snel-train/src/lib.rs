@@ -1,4 +1,5 @@
 //! Trainer, checkpoints, run folder, evaluation, metrics, plots, report.
 
 pub mod plot;
+pub mod report;
 pub mod sink;
