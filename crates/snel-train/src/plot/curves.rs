@@ -261,3 +261,33 @@ fn difference_panel(panel: &mut Panel<'_, '_>, raw: &[Xy], mean: &[Xy], window: 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_wild_start_nor_rare_outliers_flatten_the_bounds() {
+        // From -4 up to -2, with 1 % of the steps at -1e6 and a start at -1e38.
+        let raw: Vec<Xy> = (0..5000)
+            .map(|i| match i {
+                0..50 => (f64::from(i), -1e38),
+                _ if i % 100 == 0 => (f64::from(i), -1e6),
+                _ => (f64::from(i), -2.0 - 2.0 * (-f64::from(i) / 800.0).exp()),
+            })
+            .collect();
+        let band = [(0.0, -1e9, -4.0), (2500.0, -2.2, -2.0), (4999.0, -2.1, -1.9)];
+        let (lo, hi) = likelihood_range(None, &raw, &band, (0.0, 4999.0));
+        assert!((-3.2..=-2.2).contains(&lo) && (-1.9..-1.6).contains(&hi), "{lo} {hi}");
+    }
+
+    #[test]
+    fn yardsticks_widen_the_range_or_say_where_they_are() {
+        let stick = |name: &str, nats| Yardstick { name: name.into(), nats };
+        let all = [stick("near", -2.5), stick("far", -9.0), stick("none", f64::NAN)];
+        let ((lo, hi), shown) = with_yardsticks((-2.0, -1.0), &all);
+        assert!(lo < -2.5 && lo > -3.0 && hi == -1.0);
+        let names: Vec<_> = shown.iter().map(|(key, _)| key.name.as_str()).collect();
+        assert_eq!(names, ["near −2.500", "far −9.000 (below the picture)"]);
+    }
+}
