@@ -9,6 +9,8 @@ pub mod file;
 pub mod histogram;
 pub mod metrics;
 pub mod model_file;
+pub mod plot;
+pub mod report;
 pub mod run;
 pub mod run_folder;
 pub mod setup;

@@ -1,6 +1,7 @@
 //! Where metrics go.
 
 mod jsonl;
+pub mod tensorboard;
 
 pub use jsonl::JsonLines;
 
