@@ -15,8 +15,7 @@ fn main() {
         Ok(t) => { eprintln!("chosen {} in {:?}", t.chosen_step, t0.elapsed());
             let engine = snel_train::run::engine_of(&t.model, 2).unwrap();
             let set = snel_core::engine::SampleSet { stream: snel_core::philox::Stream::Evaluation, step: 0 };
-            let mut e = snel_train::evaluate::evaluate(&engine, &t.setup.dataset.test, set, 1000000, true).unwrap();
-            e.histogram = Default::default();
+            let e = snel_train::evaluate::evaluate(&engine, &t.setup.dataset.test, set, 1000000, true).unwrap();
             eprintln!("{e:#?} {:?}", t0.elapsed());
         }
     }

@@ -16,7 +16,6 @@ use snel_core::lse::LogWeights;
 use snel_core::rows::Rows;
 
 use crate::file::FileError;
-use crate::histogram::Histogram;
 
 /// Two-sided 95 % quantile of the normal distribution.
 pub const Z_95: f64 = 1.959_963_984_540_054;
@@ -83,8 +82,6 @@ pub struct Evaluation {
     pub proposal: f64,
     /// Mean `log d` of the rows; none without a base density.
     pub base: Option<f64>,
-    /// Log-weights minus `log Ẑ`.
-    pub histogram: Histogram,
     /// What a reader must know before believing the numbers.
     pub warnings: Vec<String>,
 }
@@ -111,34 +108,25 @@ pub fn evaluate(
     has_base: bool,
 ) -> Result<Evaluation, FileError> {
     let sums = sum_rows(engine, rows)?;
-    let (weights, not_finite, histogram) = log_weights(engine, rows.dim(), set, samples);
-    Ok(bounds(f64::from(engine.head().b), &sums, &weights, not_finite, histogram, has_base))
+    let (weights, not_finite) = log_weights(engine, rows.dim(), set, samples);
+    Ok(bounds(f64::from(engine.head().b), &sums, &weights, not_finite, has_base))
 }
 
-/// Streams `samples` log-weights; returns their sums, the count of unusable ones, and a histogram.
+/// Streams `samples` log-weights; returns their sums and the count of unusable ones.
 pub fn log_weights(
     engine: &dyn Engine,
     dim: usize,
     set: SampleSet,
     samples: u64,
-) -> (LogWeights, u64, Histogram) {
+) -> (LogWeights, u64) {
     let mut weights = LogWeights::default();
-    let mut histogram: Option<Histogram> = None;
     let mut not_finite = 0;
     for_each_block(engine, dim, set, samples, |_, scored| {
-        let before = weights.count();
-        let mut block = Vec::with_capacity(scored.len());
         for s in scored {
-            let lw = log_weight(s);
-            if weights.add(lw) {
-                block.push(lw);
-            }
+            not_finite += u64::from(!weights.add(log_weight(s)));
         }
-        not_finite += scored.len() as u64 - (weights.count() - before);
-        histogram.get_or_insert_with(|| Histogram::spanning(&block)).add_all(&block);
     });
-    let log_z = weights.log_mean();
-    (weights, not_finite, histogram.unwrap_or_default().shifted(-log_z))
+    (weights, not_finite)
 }
 
 /// `log d - E - log q`. With base = proposal the two log-densities are the same number and cancel
@@ -211,7 +199,6 @@ fn bounds(
     sums: &RowSums,
     weights: &LogWeights,
     not_finite: u64,
-    histogram: Histogram,
     has_base: bool,
 ) -> Evaluation {
     let a = sums.tilted / sums.rows;
@@ -239,7 +226,6 @@ fn bounds(
         b_minus_log_z: Estimate { value: -residual, se: log_z.se },
         proposal: sums.log_proposal / sums.rows,
         base: has_base.then(|| sums.log_base / sums.rows),
-        histogram,
         warnings: warnings(&weights, residual),
         weights,
     }

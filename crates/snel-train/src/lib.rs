@@ -6,7 +6,6 @@ pub mod container;
 pub mod divergence;
 pub mod evaluate;
 pub mod file;
-pub mod histogram;
 pub mod metrics;
 pub mod model_file;
 pub mod plot;

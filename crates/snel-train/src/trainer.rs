@@ -197,7 +197,7 @@ impl Trainer<'_> {
     fn start_b(&mut self) -> Result<(), TrainError> {
         let samples = START_SAMPLES.max(self.settings.samples.min(1 << 16));
         let set = SampleSet { stream: Stream::StartB, step: 0 };
-        let (weights, _, _) = log_weights(self.engine, self.problem.model.dim(), set, samples);
+        let (weights, _) = log_weights(self.engine, self.problem.model.dim(), set, samples);
         let log_z = weights.log_mean();
         if !log_z.is_finite() {
             return Err(TrainError::NoStart(samples));

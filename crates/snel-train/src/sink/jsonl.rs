@@ -43,7 +43,7 @@ impl Sink for JsonLines {
 ///
 /// # Errors
 /// [`FileError`].
-pub fn read(path: &Path) -> Result<Vec<Record>, FileError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Record>, FileError> {
     let file = File::open(path).map_err(FileError::at("read", path))?;
     let mut records = Vec::new();
     for line in BufReader::new(file).lines() {

@@ -4,6 +4,7 @@ mod jsonl;
 pub mod tensorboard;
 
 pub use jsonl::JsonLines;
+pub(crate) use jsonl::read as read_json_lines;
 
 use crate::file::FileError;
 use crate::metrics::Record;
