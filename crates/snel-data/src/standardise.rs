@@ -141,7 +141,9 @@ mod tests {
 
     fn fit(rows: &[[f64; 2]]) -> Result<Standardise, DataError> {
         let mut welford = Welford::new(2);
-        rows.iter().for_each(|row| welford.push(row));
+        for row in rows {
+            welford.push(row);
+        }
         welford.finish(&names(2))
     }
 
