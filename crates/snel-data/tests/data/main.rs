@@ -7,7 +7,11 @@
     reason = "helpers are tests, too"
 )]
 
+mod dataset;
 mod files;
 mod formats;
 mod hostile;
 mod mutated;
+mod real;
+mod toys;
+mod written;
