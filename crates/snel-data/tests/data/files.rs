@@ -101,9 +101,10 @@ pub(crate) fn gz(bytes: &[u8]) -> Vec<u8> {
 
 pub(crate) fn parquet(columns: Vec<(&str, ArrayRef)>, compression: Compression) -> Vec<u8> {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let rows = if batch.num_rows() < 100 { 7 } else { 10_000 };
     let properties = WriterProperties::builder()
         .set_compression(compression)
-        .set_max_row_group_row_count(Some(7))
+        .set_max_row_group_row_count(Some(rows))
         .build();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();

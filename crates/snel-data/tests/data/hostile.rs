@@ -107,10 +107,16 @@ fn not_finite() {
 
 #[test]
 fn nulls() {
-    let values = Int64Array::from((0..20).map(|i| (i != 12).then_some(i)).collect::<Vec<_>>());
-    let refused = refusal("a.parquet", parquet(vec![("x", Arc::new(values))], UNCOMPRESSED));
-    assert!(matches!(&refused, DataError::Null { place: Place::Row(12), column, .. }
-        if column == "x"));
+    // The second file takes more than one chunk to get there.
+    for (rows, hole) in [(20, 12), (150_000, 140_001)] {
+        let values = (0..rows).map(|i| (i != hole).then_some(i)).collect::<Int64Array>();
+        let refused = refusal("a.parquet", parquet(vec![("x", Arc::new(values))], UNCOMPRESSED));
+        assert!(
+            matches!(&refused, DataError::Null { place: Place::Row(row), column, .. }
+                if column == "x" && *row == hole as u64),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]
