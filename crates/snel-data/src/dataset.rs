@@ -195,7 +195,7 @@ impl<'a> RawWriter<'a> {
         let mut source = open(path, options)?;
         if self.columns.is_empty() {
             self.columns = source.columns().to_vec();
-            self.first = path.to_owned();
+            path.clone_into(&mut self.first);
         } else if source.columns() != self.columns {
             return Err(DataError::ColumnsDiffer {
                 first: self.first.clone(),

@@ -41,7 +41,7 @@ impl Split {
         if !fractions.iter().all(|fraction| *fraction > 0.0) {
             return refuse("each must be positive");
         }
-        if !((fractions.iter().sum::<f64>() - 1.0).abs() <= SUM_TOLERANCE) {
+        if (fractions.iter().sum::<f64>() - 1.0).abs() > SUM_TOLERANCE {
             return refuse("they must sum to 1");
         }
         let share = |fraction: f64| (rows as f64 * fraction).round() as u64;

@@ -141,7 +141,9 @@ mod tests {
 
     fn fit(rows: &[[f64; 2]]) -> Result<Standardise, DataError> {
         let mut welford = Welford::new(2);
-        rows.iter().for_each(|row| welford.push(row));
+        for row in rows {
+            welford.push(row);
+        }
         welford.finish(&names(2))
     }
 
@@ -168,14 +170,14 @@ mod tests {
 
     #[test]
     fn inverts_and_has_the_volume_of_a_gaussian() {
-        let scale = Standardise::new(vec![5.0, -1.0], vec![2.0, 0.5]).unwrap();
+        let scale = Standardise::new(vec![5.0, -1.0], vec![2.0, 0.25]).unwrap();
         let mut z = [7.0, -1.5];
         scale.apply(&mut z);
-        assert_eq!(z, [1.0, -1.0]);
-        // N(7; 5, 2) N(-1.5; -1, 0.5) against the standard normal at z plus the log-determinant.
+        assert_eq!(z, [1.0, -2.0]);
+        // N(7; 5, 2) N(-1.5; -1, 0.25) against the standard normal at z plus the log-determinant.
         let half_log_tau = 0.5 * std::f64::consts::TAU.ln();
-        let direct = -0.5 - 2.0f64.ln() - half_log_tau - 0.5 - 0.5f64.ln() - half_log_tau;
-        let standard = -1.0 - 2.0 * half_log_tau;
+        let direct = -0.5 - 2.0f64.ln() - half_log_tau - 2.0 - 0.25f64.ln() - half_log_tau;
+        let standard = -2.5 - 2.0 * half_log_tau;
         assert!((standard + scale.log_det() - direct).abs() < 4.0 * f64::EPSILON * direct.abs());
         scale.invert(&mut z);
         assert_eq!(z, [7.0, -1.5]);

@@ -1,7 +1,7 @@
 //! `.idx` and `-ubyte`: the format of the MNIST files, big-endian, often gzipped.
 //!
 //! Two zero bytes, a byte for the type, a byte for the number of axes, a 32-bit length for each
-//! axis, the numbers in C order (LeCun, Cortes, Burges, *The MNIST database*).
+//! axis, the numbers in C order (*The MNIST database of handwritten digits*).
 
 use super::array::Array;
 use super::element::Element;

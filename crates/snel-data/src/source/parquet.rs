@@ -1,4 +1,9 @@
 //! `.parquet`: numeric columns, one record batch at a time.
+//!
+//! The decoder panics on some damaged files ("Decoder for dict should have been set", for one; the
+//! test of mutated files finds it in a second). So its calls, and nothing else, run under
+//! `catch_unwind`, and a panic becomes [`DataError::Malformed`]. The panic hook still prints its
+//! line; a program built with `panic = "abort"` would end there.
 
 use super::raw::{open_file, read_full, wrong_magic};
 use super::{check_finite, chunk_rows, select};
@@ -12,6 +17,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 const FORMAT: &str = "parquet";
@@ -29,7 +35,7 @@ impl ParquetRows {
     pub(super) fn open(path: &Path, wanted: &[String]) -> Result<Self, DataError> {
         let file = checked(path)?;
         let malformed = |reason: String| malformed(path, reason);
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file);
+        let builder = guarded(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
         let builder = builder.map_err(|e| malformed(e.to_string()))?;
         let fields = builder.schema().fields().clone();
         let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
@@ -51,11 +57,8 @@ impl ParquetRows {
         in_file_order.sort_unstable();
         let positions = chosen.iter().map(|i| in_file_order.partition_point(|j| j < i)).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), chosen.iter().copied());
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(chunk_rows(chosen.len()))
-            .build()
-            .map_err(|e| malformed(e.to_string()))?;
+        let builder = builder.with_projection(mask).with_batch_size(chunk_rows(chosen.len()));
+        let reader = guarded(path, || builder.build())?.map_err(|e| malformed(e.to_string()))?;
         let columns = chosen.iter().map(|&i| names[i].clone()).collect();
         Ok(Self { path: path.to_owned(), reader, columns, positions, rows: 0 })
     }
@@ -66,7 +69,7 @@ impl ParquetRows {
 
     pub(super) fn read(&mut self, out: &mut Vec<f64>) -> Result<(), DataError> {
         let batch = loop {
-            match self.reader.next() {
+            match guarded(&self.path, || self.reader.next())? {
                 None => return Ok(()),
                 Some(Ok(batch)) if batch.num_rows() == 0 => {}
                 Some(Ok(batch)) => break batch,
@@ -99,6 +102,13 @@ impl ParquetRows {
         }
         Ok(())
     }
+}
+
+/// Runs a call into the decoder; its panic is the file's fault. What it leaves half done is not
+/// used again: the error ends the reading.
+fn guarded<T>(path: &Path, call: impl FnOnce() -> T) -> Result<T, DataError> {
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| malformed(path, "its decoder gave up on it".to_owned()))
 }
 
 /// The file, if it begins and ends as the format says.

@@ -28,12 +28,33 @@ impl Draw {
 
     /// Four uniform numbers in (0, 1), 2^-21 away from both ends.
     pub(super) fn uniforms(&mut self) -> [f64; 4] {
-        const MARGIN: f64 = 1.0 / (1u32 << 21) as f64;
-        self.words().map(|word| MARGIN + (1.0 - 2.0 * MARGIN) * uniform(word))
+        self.words().map(inside)
     }
 
     /// `count` standard normals, one after the other.
     pub(super) fn many_normals(&mut self, count: usize) -> impl Iterator<Item = f64> {
         std::iter::repeat_with(|| self.normals()).flatten().take(count)
+    }
+}
+
+/// A uniform number that stays off the ends of its interval.
+fn inside(word: u32) -> f64 {
+    const MARGIN: f64 = 1.0 / (1u32 << 21) as f64;
+    MARGIN + (1.0 - 2.0 * MARGIN) * uniform(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inside;
+
+    /// The widest jump of a toy is a square of the checkerboard: two units, up to four from zero.
+    #[test]
+    fn rounding_to_f32_does_not_cross_a_jump() {
+        for corner in [-4.0, -2.0, 0.0, 2.0] {
+            for word in [0, u32::MAX] {
+                let x = (corner + 2.0 * inside(word)) as f32;
+                assert!(f64::from(x) > corner && f64::from(x) < corner + 2.0, "{x}");
+            }
+        }
     }
 }
