@@ -69,7 +69,7 @@ impl CpuEngine {
 
 /// The instruction set of the matrix products, best first: `matrixmultiply`'s own order. Everything
 /// else has the same bits on all of them.
-fn arithmetic() -> &'static str {
+pub fn arithmetic() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
@@ -83,6 +83,26 @@ fn arithmetic() -> &'static str {
         }
     }
     std::env::consts::ARCH
+}
+
+/// The vector instruction sets of this machine that matter here.
+pub fn instruction_sets() -> Vec<&'static str> {
+    #[allow(unused_mut)] // on machines without a list
+    let mut sets = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        let present = [
+            ("sse2", is_x86_feature_detected!("sse2")),
+            ("avx", is_x86_feature_detected!("avx")),
+            ("avx2", is_x86_feature_detected!("avx2")),
+            ("fma", is_x86_feature_detected!("fma")),
+            ("avx512f", is_x86_feature_detected!("avx512f")),
+        ];
+        sets.extend(present.iter().filter(|(_, there)| *there).map(|(name, _)| *name));
+    }
+    #[cfg(target_arch = "aarch64")]
+    sets.push("neon");
+    sets
 }
 
 impl Engine for CpuEngine {

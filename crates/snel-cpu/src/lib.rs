@@ -13,4 +13,4 @@ mod engine;
 mod math;
 mod network;
 
-pub use engine::{CpuEngine, CpuError};
+pub use engine::{CpuEngine, CpuError, arithmetic, instruction_sets};

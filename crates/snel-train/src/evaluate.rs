@@ -57,6 +57,19 @@ pub struct WeightSummary {
     pub not_finite: u64,
 }
 
+impl WeightSummary {
+    /// The summary of `weights`, to which `not_finite` more samples belong.
+    pub fn new(weights: &LogWeights, not_finite: u64) -> Self {
+        Self {
+            samples: weights.count() + not_finite,
+            ess: weights.ess(),
+            ess_fraction: weights.ess() / (weights.count() + not_finite) as f64,
+            largest_share: weights.largest_share(),
+            not_finite,
+        }
+    }
+}
+
 /// The likelihood of one split, nats a row in standardised units.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -208,13 +221,7 @@ fn bounds(
     let lower = Estimate { value: a - b - mean_weight + 1.0, se: mean_weight * log_z.se };
     let upper = Estimate { value: a - log_z.value, se: log_z.se };
     let variance = (sums.tilted_squared / sums.rows - a * a).max(0.0);
-    let weights = WeightSummary {
-        samples: weights.count(),
-        ess: weights.ess(),
-        ess_fraction: weights.ess() / weights.count() as f64,
-        largest_share: weights.largest_share(),
-        not_finite,
-    };
+    let weights = WeightSummary::new(weights, not_finite);
     Evaluation {
         rows: sums.rows as u64,
         lower,
@@ -231,7 +238,9 @@ fn bounds(
     }
 }
 
-fn warnings(weights: &WeightSummary, residual: f64) -> Vec<String> {
+/// What a reader must know before believing numbers made with these weights; `residual` is
+/// `log Ẑ - b`.
+pub fn warnings(weights: &WeightSummary, residual: f64) -> Vec<String> {
     let mut warnings = Vec::new();
     if weights.ess < MIN_ESS {
         warnings.push(format!(

@@ -17,8 +17,11 @@ use crate::config::Config;
 use crate::container::ContainerError;
 use crate::file::FileError;
 use crate::model_file::{ModelFile, ModelHeader};
+use crate::plot::PlotError;
 use crate::run_folder::{RunFolder, RunFolderError};
+use crate::score::ScoreError;
 use crate::setup::{Setup, SetupError, prepare};
+use crate::sink::tensorboard::TensorBoard;
 use crate::sink::{JsonLines, Sink};
 use crate::trainer::{Outcome, TrainError, Trainer};
 
@@ -46,6 +49,12 @@ pub enum RunError {
     /// The engine refused a state.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The rows to score do not fit the model.
+    #[error(transparent)]
+    Score(ScoreError),
+    /// A picture could not be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     /// A checkpoint's model is not what data and config give now.
     #[error("the data or the code has changed since {} was written", .0.display())]
     Changed(PathBuf),
@@ -132,6 +141,9 @@ pub fn train(
         progress = checkpoint.progress;
     }
     sinks.push(Box::new(JsonLines::open(&folder.metrics(), engine.head().step)?));
+    if config.output.tensorboard {
+        sinks.push(Box::new(TensorBoard::start(folder.path(), engine.head().step)?));
+    }
     let header = ModelHeader {
         format: ModelHeader::format(),
         model: setup.problem.model.clone(),

@@ -105,7 +105,11 @@ impl RunFolder {
     /// [`RunFolderError::Absent`].
     pub fn at(path: &Path) -> Result<Self, RunFolderError> {
         let folder = Self { path: path.to_path_buf() };
-        if folder.config().is_file() { Ok(folder) } else { Err(RunFolderError::Absent(folder.path)) }
+        if folder.config().is_file() {
+            Ok(folder)
+        } else {
+            Err(RunFolderError::Absent(folder.path))
+        }
     }
 
     /// Opens a folder that holds a run, with its config.

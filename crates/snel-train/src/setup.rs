@@ -74,7 +74,7 @@ impl SetupError {
 /// # Errors
 /// [`SetupError`].
 pub fn prepare(config: &Config, scratch: &Path) -> Result<Setup, SetupError> {
-    let dataset = Dataset::load(&data_spec(config), scratch)?;
+    let dataset = load_data(config, scratch)?;
     let dim = dataset.columns.len();
     let energy = energy(&config.model, dim);
     let proposal = fit_density(&config.proposal, "proposal", &*dataset.train, config.seed)?;
@@ -94,6 +94,14 @@ pub fn prepare(config: &Config, scratch: &Path) -> Result<Setup, SetupError> {
     let problem = Problem::new(model, objective, optim(config), config.seed);
     let batching = batching(config, dataset.train.len());
     Ok(Setup { dataset, problem: Arc::new(problem), batching })
+}
+
+/// Loads, splits and scales the data that `[data]` names.
+///
+/// # Errors
+/// [`SetupError::Data`].
+pub fn load_data(config: &Config, scratch: &Path) -> Result<Dataset, SetupError> {
+    Ok(Dataset::load(&data_spec(config), scratch)?)
 }
 
 /// The work of a step over `total_rows` training rows.

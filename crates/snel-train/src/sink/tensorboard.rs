@@ -16,9 +16,14 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use prost::Message;
+
+use crate::file::FileError;
+use crate::metrics::Record;
+use crate::sink::Sink;
 
 /// The file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +128,57 @@ impl TensorBoard {
             .write_all(&record)
             .map_err(|source| TensorBoardError { path: self.path.clone(), source })
     }
+}
+
+impl TensorBoard {
+    /// Opens an event file now, for a run that has done `step` steps.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn start(dir: &Path, step: u64) -> Result<TensorBoard, FileError> {
+        let opened = if step == 0 {
+            TensorBoard::create(dir, now())
+        } else {
+            TensorBoard::resume(dir, now(), step + 1)
+        };
+        opened.map_err(FileError::from)
+    }
+}
+
+impl Sink for TensorBoard {
+    fn record(&mut self, record: &Record) -> Result<(), FileError> {
+        let values: &[(&str, f64)] = match record {
+            Record::Step(r) => &[
+                ("train/bound", r.bound),
+                ("train/ess_fraction", r.ess_fraction),
+                ("train/gradient_norm", r.gradient_norm),
+                ("train/points_per_second", r.points_per_second),
+                ("train/refused", r.refused as f64),
+                ("normaliser/b", r.b),
+                ("normaliser/log_z", r.log_z),
+                ("optim/lr", r.lr),
+            ],
+            Record::Validation(r) => &[
+                ("valid/lower", r.lower),
+                ("valid/upper", r.upper),
+                ("valid/ess_fraction", r.ess_fraction),
+            ],
+        };
+        let values: Vec<(&str, f32)> = values.iter().map(|&(tag, v)| (tag, v as f32)).collect();
+        self.scalars(record.step(), now(), &values)?;
+        Ok(self.flush()?)
+    }
+}
+
+impl From<TensorBoardError> for FileError {
+    fn from(TensorBoardError { path, source }: TensorBoardError) -> Self {
+        FileError { action: "write TensorBoard events to", path, source }
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
 const PREFIX: &str = "events.out.tfevents.";

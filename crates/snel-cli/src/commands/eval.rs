@@ -1,0 +1,32 @@
+//! `snel eval`.
+
+use snel_train::finish::evaluate_and_save;
+use snel_train::run::{engine_of, load_model};
+use snel_train::run_folder::RunFolder;
+use snel_train::setup::load_data;
+
+use super::summary;
+use crate::args::EvalArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::json;
+
+pub(crate) fn run(args: &EvalArgs) -> Result<Exit, Failure> {
+    let (folder, mut config) = RunFolder::open(&args.run)?;
+    let model = load_model(&args.run)?;
+    if let Some(samples) = args.samples {
+        config.eval.samples = samples;
+    }
+    if let Some(split) = args.split {
+        config.eval.split = split.into();
+    }
+    let dataset = load_data(&config, &std::env::temp_dir())?;
+    let engine = engine_of(&model, args.compute.threads())?;
+    let report = evaluate_and_save(&folder, &config, &dataset, &model, &engine)?;
+    if args.json {
+        json(&report);
+    } else {
+        summary::print(&report);
+    }
+    Ok(Exit::Done)
+}

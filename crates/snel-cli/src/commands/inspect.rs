@@ -1,0 +1,119 @@
+//! `snel inspect`.
+
+use std::path::Path;
+
+use serde::Serialize;
+use snel_data::{ReadOptions, open};
+use snel_train::checkpoint::Checkpoint;
+use snel_train::model_file::ModelFile;
+use snel_train::run_report::{density, energy};
+use snel_train::summary::{ColumnSummary, summarise};
+
+use crate::args::InspectArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{count, json, out, table};
+
+pub(crate) fn run(args: &InspectArgs) -> Result<Exit, Failure> {
+    let path = &args.file;
+    if path.extension().is_some_and(|e| e == "safetensors") {
+        // A file is one or the other; if neither, the model's error tells more.
+        match (ModelFile::load(path), Checkpoint::load(path)) {
+            (Ok(model), _) => show_model(&model, args.json),
+            (Err(_), Ok(checkpoint)) => show_checkpoint(&checkpoint, args.json),
+            (Err(error), Err(_)) => return Err(error.into()),
+        }
+    } else {
+        show_data(path, args.json)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn show_model(model: &ModelFile, as_json: bool) {
+    let header = &model.header;
+    if as_json {
+        return json(header);
+    }
+    table(&[
+        ("model", header.format.clone()),
+        ("energy", energy(&header.model.energy)),
+        ("parameters", count(model.parameters.len() as u64)),
+        ("b", format!("{:.6}", model.b())),
+        ("proposal", density(&header.model.proposal)),
+        ("columns", header.columns.join(", ")),
+        ("step", count(header.step)),
+        ("seed", header.seed.to_string()),
+        ("arithmetic", header.fingerprint.clone()),
+    ]);
+}
+
+fn show_checkpoint(checkpoint: &Checkpoint, as_json: bool) {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        step: u64,
+        updates: u64,
+        parameters: usize,
+        b: f32,
+        best: Option<f64>,
+        best_step: u64,
+        refused: u64,
+        fingerprint: &'a str,
+    }
+    let Checkpoint { state, progress, fingerprint, .. } = checkpoint;
+    if as_json {
+        return json(&Document {
+            step: state.step,
+            updates: state.updates,
+            parameters: state.parameters.len(),
+            b: state.b(),
+            best: progress.best,
+            best_step: progress.best_step,
+            refused: progress.refused,
+            fingerprint,
+        });
+    }
+    let best = progress.best.map_or("none yet".to_owned(), |best| {
+        format!("{best:.5} at step {}", count(progress.best_step))
+    });
+    table(&[
+        ("checkpoint of step", count(state.step)),
+        ("updates", count(state.updates)),
+        ("parameters", count(state.parameters.len() as u64)),
+        ("b", format!("{:.6}", state.b())),
+        ("best validation bound", best),
+        ("refused steps", count(progress.refused)),
+        ("arithmetic", fingerprint.clone()),
+    ]);
+}
+
+fn show_data(path: &Path, as_json: bool) -> Result<(), Failure> {
+    let source = open(path, &ReadOptions::default())?;
+    let (rows, columns) = summarise(source)?;
+    if as_json {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            rows: u64,
+            columns: &'a [ColumnSummary],
+        }
+        json(&Document { rows, columns: &columns });
+        return Ok(());
+    }
+    out(&format!("{} rows of {} columns", count(rows), columns.len()));
+    let width = columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).max(6);
+    out(&format!(
+        "{:width$}  {:>12}  {:>12}  {:>12}  {:>12}",
+        "column", "mean", "sd", "min", "max"
+    ));
+    for c in &columns {
+        let number = |v: f64| format!("{v:>12.5}");
+        out(&format!(
+            "{:width$}  {}  {}  {}  {}",
+            c.name,
+            number(c.mean),
+            number(c.sd),
+            number(c.min),
+            number(c.max)
+        ));
+    }
+    Ok(())
+}

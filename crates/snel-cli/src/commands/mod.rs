@@ -1,0 +1,12 @@
+//! One file a command.
+
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod eval;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod plot;
+pub(crate) mod sample;
+pub(crate) mod score;
+mod summary;
+pub(crate) mod train;

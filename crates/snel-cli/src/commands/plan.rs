@@ -1,0 +1,50 @@
+//! `snel plan`.
+
+use snel_train::config::Config;
+use snel_train::cost::Cost;
+use snel_train::run_report::{density, energy};
+use snel_train::setup::prepare;
+
+use crate::args::PlanArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{bytes, count, json, out, table};
+
+pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
+    let config = Config::load(&args.config, &args.overrides)?;
+    let setup = prepare(&config, &std::env::temp_dir())?;
+    let cost = Cost::new(&config, &setup, args.compute.threads());
+    if args.json {
+        json(&cost);
+        return Ok(Exit::Done);
+    }
+    out(&format!("{} is sound; nothing was trained", args.config.display()));
+    out("");
+    let [train, valid, test] = cost.rows;
+    let model = &setup.problem.model;
+    table(&[
+        ("rows", format!("{} train, {} valid, {} test", count(train), count(valid), count(test))),
+        ("columns", setup.dataset.columns.join(", ")),
+        ("energy", energy(&model.energy)),
+        ("parameters", count(cost.parameters)),
+        ("proposal", density(&model.proposal)),
+        ("steps", count(cost.steps)),
+        (
+            "a step",
+            format!(
+                "{} rows and {} samples in {} chunks of {}",
+                count(cost.batch),
+                count(cost.samples),
+                cost.chunks,
+                cost.chunk
+            ),
+        ),
+        ("work of a step", format!("{:.3} GFLOP", cost.flop_per_step / 1e9)),
+        ("work of the run", format!("{:.1} TFLOP", cost.flop_per_step * cost.steps as f64 / 1e12)),
+        ("sums of a step", bytes(cost.reduce_bytes)),
+        ("memory", format!("about {} on {} threads", bytes(cost.memory_bytes), cost.threads)),
+        ("checkpoint", bytes(cost.checkpoint_bytes)),
+        ("run folder", config.run_folder().display().to_string()),
+    ]);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,26 @@
+//! `snel plot`.
+
+use snel_train::finish::{evaluate_and_save, illustrate};
+use snel_train::run::{engine_of, load_model};
+use snel_train::run_folder::RunFolder;
+use snel_train::setup::load_data;
+
+use crate::args::PlotArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::out;
+
+pub(crate) fn run(args: &PlotArgs) -> Result<Exit, Failure> {
+    let (folder, config) = RunFolder::open(&args.run)?;
+    let model = load_model(&args.run)?;
+    let dataset = load_data(&config, &std::env::temp_dir())?;
+    let engine = engine_of(&model, args.compute.threads())?;
+    let eval = evaluate_and_save(&folder, &config, &dataset, &model, &engine)?;
+    let command = format!("snel plot {}", args.run.display());
+    illustrate(&folder, &config, &dataset, &model, &engine, &eval, &command)?;
+    out(&format!("{}  pictures as SVG and PNG", folder.plots().display()));
+    if config.output.report {
+        out(&format!("{}  report", folder.report().display()));
+    }
+    Ok(Exit::Done)
+}

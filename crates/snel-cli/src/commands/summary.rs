@@ -1,0 +1,46 @@
+//! An evaluation as a few lines for people.
+
+use snel_train::eval_report::EvalReport;
+
+use crate::output::{count, err, out, table};
+
+/// Prints the interval, the normaliser and the yardsticks; warnings go to stderr.
+pub(crate) fn print(report: &EvalReport) {
+    let e = &report.standardised;
+    let split = format!("{:?}", report.split).to_lowercase();
+    let range = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4}");
+    out(&format!("log-likelihood of {} {split} rows, nats a row, 95 % interval", count(e.rows)));
+    table(&[
+        ("  standardised units", range(e.interval)),
+        ("  original units", range(report.original.interval)),
+    ]);
+    out("");
+    table(&[
+        ("lower bound (SNL)", format!("{:.5} ± {:.5}", e.lower.value, e.lower.se)),
+        ("upper bound (importance sampling)", format!("{:.5} ± {:.5}", e.upper.value, e.upper.se)),
+        ("log Z", format!("{:.5} ± {:.5}", e.log_z.value, e.log_z.se)),
+        ("b - log Z", format!("{:+.5} ± {:.5}", e.b_minus_log_z.value, e.b_minus_log_z.se)),
+        (
+            "effective samples",
+            format!(
+                "{:.0} of {} ({:.2} %), largest share {:.4} %",
+                e.weights.ess,
+                count(e.weights.samples),
+                100.0 * e.weights.ess_fraction,
+                100.0 * e.weights.largest_share
+            ),
+        ),
+        ("standard error over rows", format!("{:.4}", e.rows_se)),
+    ]);
+    out("");
+    let rows: Vec<(&str, String)> = report
+        .yardsticks
+        .iter()
+        .map(|y| (y.name.as_str(), format!("{:.4}", y.standardised)))
+        .collect();
+    out("for comparison, standardised units");
+    table(&rows);
+    for warning in &e.warnings {
+        err(&format!("warning: {warning}"));
+    }
+}

@@ -1,0 +1,88 @@
+//! `snel train`.
+
+use std::path::Path;
+
+use serde::Serialize;
+use snel_train::config::Config;
+use snel_train::eval_report::EvalReport;
+use snel_train::finish::{evaluate_and_save, illustrate};
+use snel_train::run::{TrainOptions, Trained, engine_of, train};
+use snel_train::trainer::Outcome;
+
+use super::summary;
+use crate::args::TrainArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupt::stop_flag;
+use crate::output::{err, json, out};
+use crate::progress::Progress;
+
+/// The JSON document of a run.
+#[derive(Serialize)]
+struct Document<'a> {
+    outcome: &'static str,
+    step: u64,
+    run: &'a Path,
+    evaluation: Option<&'a EvalReport>,
+}
+
+pub(crate) fn run(args: &TrainArgs) -> Result<Exit, Failure> {
+    let config = Config::load(&args.config, &args.overrides)?;
+    let out_dir = args.out.clone().unwrap_or_else(|| config.run_folder());
+    let stop = stop_flag();
+    let options = TrainOptions {
+        out: &out_dir,
+        resume: args.resume,
+        threads: args.compute.threads(),
+        stop: &stop,
+    };
+    let progress = Progress::new(config.train.steps, args.json);
+    let trained = train(&config, &options, vec![Box::new(progress)])?;
+    if let Outcome::Interrupted { step } = trained.outcome {
+        err(&format!("stopped at step {step}; a checkpoint is in {}", out_dir.display()));
+        err(&format!("hint: go on with `{} --resume`", command(args)));
+        if args.json {
+            json(&Document { outcome: "interrupted", step, run: &out_dir, evaluation: None });
+        }
+        return Ok(Exit::Interrupted);
+    }
+    let evaluation = finish(&config, &trained, args)?;
+    report(args, &trained, &evaluation, &out_dir);
+    Ok(Exit::Done)
+}
+
+fn finish(config: &Config, trained: &Trained, args: &TrainArgs) -> Result<EvalReport, Failure> {
+    let Trained { folder, setup, model, .. } = trained;
+    let engine = engine_of(model, args.compute.threads())?;
+    if !args.json {
+        err("evaluating and drawing");
+    }
+    let report = evaluate_and_save(folder, config, &setup.dataset, model, &engine)?;
+    illustrate(folder, config, &setup.dataset, model, &engine, &report, &command(args))?;
+    Ok(report)
+}
+
+fn report(args: &TrainArgs, trained: &Trained, evaluation: &EvalReport, out_dir: &Path) {
+    let step = trained.chosen_step;
+    let early = trained.outcome == Outcome::StoppedEarly;
+    let outcome = if early { "stopped early" } else { "finished" };
+    if args.json {
+        json(&Document { outcome, step, run: out_dir, evaluation: Some(evaluation) });
+        return;
+    }
+    out(&format!("{outcome}; the model of step {step} is the best on the validation rows"));
+    out("");
+    summary::print(evaluation);
+    out("");
+    out(&format!("{}  report, model, metrics and pictures", out_dir.display()));
+}
+
+/// The command line as the user would type it again.
+fn command(args: &TrainArgs) -> String {
+    let mut words = vec!["snel train".to_owned(), args.config.display().to_string()];
+    if let Some(out) = &args.out {
+        words.push(format!("--out {}", out.display()));
+    }
+    words.extend(args.overrides.iter().map(|set| format!("--set '{set}'")));
+    words.join(" ")
+}

@@ -1,0 +1,178 @@
+//! What a user reads when a command fails: what, where, why, what to do.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::io::ErrorKind;
+
+use snel_data::DataError;
+use snel_train::config::ConfigError;
+use snel_train::container::ContainerError;
+use snel_train::file::FileError;
+use snel_train::run::RunError;
+use snel_train::run_folder::RunFolderError;
+use snel_train::sample::SampleError;
+use snel_train::score::ScoreError;
+use snel_train::setup::SetupError;
+use snel_train::trainer::TrainError;
+
+use crate::exit::Exit;
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    error: Box<dyn Error>,
+    hint: Option<String>,
+    pub(crate) exit: Exit,
+}
+
+impl Failure {
+    /// A fault of the command line that clap cannot see.
+    pub(crate) fn usage(message: String, hint: &str) -> Self {
+        Self { error: message.into(), hint: Some(hint.to_owned()), exit: Exit::Usage }
+    }
+
+    /// `error: …`, its causes, and `hint: …`, for stderr.
+    pub(crate) fn render(&self) -> String {
+        let mut text = format!("error: {}", self.error);
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let _ = write!(text, "\n  because {error}");
+            cause = error.source();
+        }
+        if let Some(hint) = &self.hint {
+            let _ = write!(text, "\nhint: {hint}");
+        }
+        text
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let hint = error.hint().map(Into::into);
+        Self { error: error.into(), hint, exit: Exit::Usage }
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        let (hint, exit) = of_data(&error);
+        Self { error: error.into(), hint, exit }
+    }
+}
+
+impl From<SampleError> for Failure {
+    fn from(error: SampleError) -> Self {
+        let hint = error.hint();
+        Self { error: error.into(), hint, exit: Exit::Failed }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        RunError::from(error).into()
+    }
+}
+
+impl From<ContainerError> for Failure {
+    fn from(error: ContainerError) -> Self {
+        RunError::from(error).into()
+    }
+}
+
+impl From<RunFolderError> for Failure {
+    fn from(error: RunFolderError) -> Self {
+        RunError::from(error).into()
+    }
+}
+
+impl From<ScoreError> for Failure {
+    fn from(error: ScoreError) -> Self {
+        RunError::from(error).into()
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        RunError::from(error).into()
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let (hint, exit) = classify(&error);
+        Self { error: error.into(), hint, exit }
+    }
+}
+
+fn classify(error: &RunError) -> (Option<String>, Exit) {
+    match error {
+        RunError::Setup(SetupError::Data(error)) => of_data(error),
+        RunError::Setup(SetupError::Rows(_)) => (None, Exit::TryAgain),
+        RunError::Setup(error) => (error.hint(), Exit::Data),
+        RunError::Folder(RunFolderError::File(error)) => of_file(error),
+        RunError::Folder(error) => (error.hint(), Exit::Usage),
+        RunError::Train(error) => of_training(error),
+        RunError::Container(error) => of_container(error),
+        RunError::File(error) => of_file(error),
+        RunError::Cpu(_) => (None, Exit::TryAgain),
+        RunError::Engine(_) | RunError::Plot(_) => (None, Exit::Failed),
+        RunError::Score(_) => (
+            Some("give the columns the model's names, or the file as many columns".to_owned()),
+            Exit::Data,
+        ),
+        RunError::Changed(_) => {
+            (Some("start a new run in another folder with --out".to_owned()), Exit::Data)
+        }
+        RunError::Nothing { .. } => {
+            (Some("train it to the end first, with `snel train`".to_owned()), Exit::Usage)
+        }
+    }
+}
+
+fn of_training(error: &TrainError) -> (Option<String>, Exit) {
+    match error {
+        TrainError::Diverged { source, .. } => (
+            Some(format!(
+                "{}; the checkpoints of the steps before are kept, and so is the best model so far",
+                source.hint()
+            )),
+            Exit::Failed,
+        ),
+        TrainError::Container(error) => of_container(error),
+        TrainError::File(error) => of_file(error),
+        TrainError::NoStart(_) => (
+            Some("the proposal and the base density do not overlap; fit both to the data".into()),
+            Exit::Failed,
+        ),
+        TrainError::Engine(_) | TrainError::Collective(_) => (None, Exit::Failed),
+    }
+}
+
+fn of_container(error: &ContainerError) -> (Option<String>, Exit) {
+    match error {
+        ContainerError::File(error) => of_file(error),
+        ContainerError::Damaged { .. } => (None, Exit::Data),
+    }
+}
+
+fn of_file(error: &FileError) -> (Option<String>, Exit) {
+    match error.source.kind() {
+        ErrorKind::NotFound => (None, Exit::Usage),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
+            Some("free some space; a training run then goes on with --resume".into()),
+            Exit::TryAgain,
+        ),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            (Some("choose a folder that you may write to".into()), Exit::TryAgain)
+        }
+        _ => (None, Exit::TryAgain),
+    }
+}
+
+fn of_data(error: &DataError) -> (Option<String>, Exit) {
+    let exit = match error {
+        DataError::Scratch { .. } => Exit::TryAgain,
+        _ => Exit::Data,
+    };
+    (error.hint(), exit)
+}

@@ -1,0 +1,75 @@
+//! What a run will cost, before it runs.
+
+use serde::Serialize;
+use snel_core::energy::Energy;
+use snel_core::rows::Rows;
+
+use crate::config::Config;
+use crate::setup::Setup;
+
+/// Sizes and work of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cost {
+    /// Rows of train, valid and test.
+    pub rows: [u64; 3],
+    /// Values of a point.
+    pub dim: usize,
+    /// Parameters, `b` included.
+    pub parameters: u64,
+    /// Training steps.
+    pub steps: u64,
+    /// Rows of a minibatch.
+    pub batch: u64,
+    /// Proposal samples of a step.
+    pub samples: u64,
+    /// Points of a chunk.
+    pub chunk: u64,
+    /// Chunks of a step.
+    pub chunks: u32,
+    /// Floating-point operations of a step: `6 parameters (M + n)`.
+    pub flop_per_step: f64,
+    /// Bytes that a worker adds to the sums of the others each step.
+    pub reduce_bytes: u64,
+    /// Live memory of the engine and the rows, about.
+    pub memory_bytes: u64,
+    /// Bytes of a checkpoint, about.
+    pub checkpoint_bytes: u64,
+    /// Threads that the memory is for.
+    pub threads: usize,
+}
+
+impl Cost {
+    /// The cost of training `setup` on `threads` threads.
+    pub fn new(config: &Config, setup: &Setup, threads: usize) -> Self {
+        let plan = setup.batching.plan(0, 0);
+        let parameters = setup.problem.layout.len() as u64;
+        let dim = setup.problem.model.dim();
+        let data = &setup.dataset;
+        let rows = [data.train.len(), data.valid.len(), data.test.len()];
+        let sums = if setup.problem.objective.separates_samples() { 2 } else { 1 };
+        let widths = match &setup.problem.model.energy {
+            Energy::Mlp { widths, .. } => widths.iter().sum::<usize>(),
+            Energy::Quadratic { .. } => 0,
+        };
+        // Per thread: a chunk's gradient, the integer sums, and one tile's activations and slopes.
+        let tile = 128 * 4 * (2 * widths + 4 * dim) as u64;
+        let per_thread = parameters * (4 + 8 * sums) + tile;
+        // Shared: parameters and two moments, the reduced sums, and the rows as f32.
+        let shared = parameters * (12 + 8 * sums) + rows.iter().sum::<u64>() * 4 * dim as u64;
+        Self {
+            rows,
+            dim,
+            parameters,
+            steps: config.train.steps,
+            batch: plan.batch(),
+            samples: plan.samples(),
+            chunk: plan.chunk_size(),
+            chunks: plan.n_chunks(),
+            flop_per_step: 6.0 * parameters as f64 * (plan.batch() + plan.samples()) as f64,
+            reduce_bytes: 8 * sums * parameters,
+            memory_bytes: shared + per_thread * threads as u64,
+            checkpoint_bytes: 12 * parameters,
+            threads,
+        }
+    }
+}

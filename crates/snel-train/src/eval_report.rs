@@ -1,0 +1,149 @@
+//! `eval.json`: the log-likelihood of a split in both units, with yardsticks.
+//!
+//! Standardised units are the model's; original units are the file's. A log-density in original
+//! units is the standardised one plus `log_det`, minus the sum of the log standard deviations.
+
+use serde::{Deserialize, Serialize};
+use snel_core::density::Density;
+use snel_core::density::fit;
+use snel_core::engine::{Engine, SampleSet};
+use snel_core::philox::Stream;
+use snel_core::rows::Rows;
+use snel_data::Dataset;
+
+use crate::config::{Config, Split};
+use crate::evaluate::{Evaluation, evaluate, for_each_row_block};
+use crate::file::FileError;
+use crate::model_file::ModelFile;
+use crate::run::RunError;
+use crate::setup::some_rows;
+
+/// The final evaluation of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvalReport {
+    /// Name of the run.
+    pub name: String,
+    /// `train`, `valid` or `test`.
+    pub split: Split,
+    /// Steps the model had done.
+    pub step: u64,
+    /// Always `nats a row`.
+    pub units: String,
+    /// In standardised units.
+    pub standardised: Evaluation,
+    /// What to add to a standardised log-density for the one in original units.
+    pub log_det: f64,
+    /// In original units.
+    pub original: Original,
+    /// Mean log-likelihoods of simpler models on the same rows.
+    pub yardsticks: Vec<Yardstick>,
+    /// Fingerprint of the engine that evaluated.
+    pub fingerprint: String,
+}
+
+/// The bounds in original units; standard errors are those of the standardised ones.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Original {
+    /// SNL lower bound.
+    pub lower: f64,
+    /// Importance-sampling upper bound.
+    pub upper: f64,
+    /// 95 % interval.
+    pub interval: [f64; 2],
+}
+
+/// A simpler model's mean log-likelihood.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Yardstick {
+    /// Which model.
+    pub name: String,
+    /// Nats a row, standardised units.
+    pub standardised: f64,
+    /// Nats a row, original units.
+    pub original: f64,
+}
+
+/// The rows of a split.
+pub fn rows_of(dataset: &Dataset, split: Split) -> &dyn Rows {
+    match split {
+        Split::Train => &*dataset.train,
+        Split::Valid => &dataset.valid,
+        Split::Test => &dataset.test,
+    }
+}
+
+/// Evaluates `model`, loaded in `engine`, as `[eval]` of the config says.
+///
+/// # Errors
+/// [`RunError`] if rows cannot be read.
+pub fn evaluate_run(
+    config: &Config,
+    dataset: &Dataset,
+    model: &ModelFile,
+    engine: &dyn Engine,
+) -> Result<EvalReport, RunError> {
+    let rows = rows_of(dataset, config.eval.split);
+    let set = SampleSet { stream: Stream::Evaluation, step: 0 };
+    let has_base = model.header.model.base_density().is_some();
+    let evaluation = evaluate(engine, rows, set, config.eval.samples, has_base)?;
+    let log_det = model.header.standardise.log_det();
+    let original = Original {
+        lower: evaluation.lower.value + log_det,
+        upper: evaluation.upper.value + log_det,
+        interval: evaluation.interval.map(|v| v + log_det),
+    };
+    let yardstick = |name: &str, standardised: f64| Yardstick {
+        name: name.to_owned(),
+        standardised,
+        original: standardised + log_det,
+    };
+    let mut yardsticks = vec![yardstick("proposal", evaluation.proposal)];
+    if let (Some(base), snel_core::problem::Base::Density(_)) =
+        (evaluation.base, &model.header.model.base)
+    {
+        yardsticks.push(yardstick("base density", base));
+    }
+    let fitted = some_rows(&*dataset.train, config.proposal.fit_rows, config.seed)?;
+    // A yardstick that cannot be fitted is left out: columns may be dependent.
+    if let Ok(at) = fit::gaussian(&fitted, rows.dim()) {
+        let gaussian = Density::Gaussian { at };
+        let mean = mean_over(engine, rows, |x| gaussian.log_density(x))?;
+        yardsticks.push(yardstick("full-covariance Gaussian", mean));
+    }
+    if let Some(toy) = &dataset.toy {
+        let scales = &model.header.standardise;
+        let truth = mean_over(engine, rows, |x| {
+            let mut x = x.to_vec();
+            scales.invert(&mut x);
+            toy.log_density(&x) - log_det
+        })?;
+        yardsticks.push(yardstick("true density", truth));
+    }
+    Ok(EvalReport {
+        name: config.name.clone(),
+        split: config.eval.split,
+        step: model.header.step,
+        units: "nats a row".to_owned(),
+        standardised: evaluation,
+        log_det,
+        original,
+        yardsticks,
+        fingerprint: engine.fingerprint().to_string(),
+    })
+}
+
+/// Mean of `log_density` over the rows, given as f64 in the model's units.
+fn mean_over(
+    engine: &dyn Engine,
+    rows: &dyn Rows,
+    log_density: impl Fn(&[f64]) -> f64,
+) -> Result<f64, FileError> {
+    let mut sum = 0.0;
+    for_each_row_block(engine, rows, |x, _| {
+        for row in x.chunks_exact(rows.dim()) {
+            let row: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
+            sum += log_density(&row);
+        }
+    })?;
+    Ok(sum / rows.len() as f64)
+}

@@ -1,0 +1,141 @@
+//! The report of a run: `report.html`, put together from its parts.
+
+use crate::config::Config;
+use crate::eval_report::EvalReport;
+use crate::model_file::ModelFile;
+use crate::pictures::Picture;
+use crate::report::{HOW_TO_READ, Headline, Report, Table, html};
+
+/// The page as text. `source` says where the data came from, `command` what made the run.
+pub fn page(
+    config: &Config,
+    eval: &EvalReport,
+    model: &ModelFile,
+    source: &str,
+    pictures: Vec<Picture>,
+    command: &str,
+) -> String {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let header = &model.header;
+    let facts = vec![
+        fact("data", format!("{source}: {} columns", header.columns.len())),
+        fact("energy", energy(&header.model.energy)),
+        fact("parameters", format!("{} and b", model.parameters.len() - 1)),
+        fact("base density", base(&header.model.base)),
+        fact("proposal", density(&header.model.proposal)),
+        fact("objective", format!("{:?}", header.objective).to_uppercase()),
+        fact("model chosen after", format!("{} of {} steps", header.step, config.train.steps)),
+        fact("seed", header.seed.to_string()),
+        fact("arithmetic", header.fingerprint.clone()),
+    ];
+    let e = &eval.standardised;
+    let split = format!("{:?}", eval.split).to_lowercase();
+    let range = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4} nats a row");
+    let headlines = vec![
+        Headline {
+            name: format!("Log-likelihood of the {split} rows, standardised units"),
+            interval: range(e.interval),
+            explanation: vec![
+                HOW_TO_READ.to_owned(),
+                format!(
+                    "The interval is about the normaliser. How well {} rows stand for all others \
+                     is another matter: the standard error of their mean is {:.3} nats.",
+                    e.rows, e.rows_se
+                ),
+            ],
+        },
+        Headline {
+            name: format!("Log-likelihood of the {split} rows, original units"),
+            interval: range(eval.original.interval),
+            explanation: vec![format!(
+                "The same in the units of the file: standardised values plus {:.4}.",
+                eval.log_det
+            )],
+        },
+    ];
+    let number = |v: f64| format!("{v:.4}");
+    let yardsticks = Table {
+        title: "Yardsticks".to_owned(),
+        caption: "Mean log-likelihood of simpler models on the same rows, nats a row.".to_owned(),
+        columns: ["model", "standardised", "original"].map(str::to_owned).to_vec(),
+        rows: std::iter::once(("this model, lower bound", e.lower.value, eval.original.lower))
+            .chain(eval.yardsticks.iter().map(|y| (y.name.as_str(), y.standardised, y.original)))
+            .map(|(name, s, o)| vec![name.to_owned(), number(s), number(o)])
+            .collect(),
+    };
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let with_error = |v: crate::evaluate::Estimate| format!("{:.5} ± {:.5}", v.value, v.se);
+    let normaliser = Table {
+        title: "Normaliser and weights".to_owned(),
+        caption: "Standard errors after ±; standardised units.".to_owned(),
+        columns: ["quantity", "value"].map(str::to_owned).to_vec(),
+        rows: vec![
+            row("lower bound (SNL)", with_error(e.lower)),
+            row("upper bound (importance sampling)", with_error(e.upper)),
+            row("log Z", with_error(e.log_z)),
+            row("b, learned", format!("{:.5}", e.b)),
+            row("b − log Z", with_error(e.b_minus_log_z)),
+            row("samples", e.weights.samples.to_string()),
+            row(
+                "effective samples",
+                format!("{:.0} ({:.2} %)", e.weights.ess, 100.0 * e.weights.ess_fraction),
+            ),
+            row("largest share of weight", format!("{:.4} %", 100.0 * e.weights.largest_share)),
+        ],
+    };
+    html(&Report {
+        title: config.name.clone(),
+        facts,
+        headlines,
+        warnings: e.warnings.clone(),
+        tables: vec![yardsticks, normaliser],
+        figures: pictures.into_iter().map(|p| p.figure).collect(),
+        config: config.to_toml(),
+        command: command.to_owned(),
+    })
+}
+
+/// An energy in words.
+pub fn energy(energy: &snel_core::energy::Energy) -> String {
+    use snel_core::energy::Energy;
+    match energy {
+        Energy::Quadratic { dim } => format!("quadratic in {dim} values"),
+        Energy::Mlp { dim, widths, activation, residual } => {
+            let layers: Vec<String> =
+                std::iter::once(dim).chain(widths).map(ToString::to_string).collect();
+            let residual = if *residual { ", residual" } else { "" };
+            format!("perceptron {}-1, {activation:?}{residual}", layers.join("-")).to_lowercase()
+        }
+    }
+}
+
+fn base(base: &snel_core::problem::Base) -> String {
+    use snel_core::problem::Base;
+    match base {
+        Base::None => "none".to_owned(),
+        Base::Proposal => "the proposal".to_owned(),
+        Base::Density(d) => density(d),
+    }
+}
+
+/// A density in words.
+pub fn density(density: &snel_core::density::Density) -> String {
+    use snel_core::density::{Affine, Density, Scale};
+    let shape = |at: &Affine| match at.scale {
+        Scale::Diagonal(_) => "diagonal",
+        Scale::Lower(_) => "full",
+    };
+    match density {
+        Density::Gaussian { at } => format!("Gaussian, {} covariance", shape(at)),
+        Density::Student { df, at } => {
+            format!("Student-t, {df} degrees of freedom, {} scale", shape(at))
+        }
+        Density::Uniform { .. } => "uniform on a box".to_owned(),
+        Density::Mixture { weights, components } => {
+            let mut kinds: Vec<String> = components.iter().map(self::density).collect();
+            kinds.sort();
+            kinds.dedup();
+            format!("mixture of {}: {}", weights.len(), kinds.join("; "))
+        }
+    }
+}
