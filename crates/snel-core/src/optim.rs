@@ -2,7 +2,10 @@
 //!
 //! Invariants
 //! 1. `b` has its own learning rate and is never decayed; biases are not decayed either.
-//! 2. The update is element-wise in f64, rounded to f32 once at the end: no order to depend on.
+//! 2. The gradient of `b`, `1 - exp(-b) Ẑ` for SNL, cannot exceed 1; it is kept above -1 as well.
+//!    One heavy sample would otherwise fill Adam's second moment of `b` for thousands of steps,
+//!    during which `b` would stand still.
+//! 3. The update is element-wise in f64, rounded to f32 once at the end: no order to depend on.
 //!    The norm for clipping is summed in index order.
 //!
 //! Sources: Kingma, Ba 2015 (Adam); Loshchilov, Hutter 2019 (decoupled decay, cosine schedule).
@@ -128,7 +131,7 @@ impl Optim {
             let decay = if segment.kind == SegmentKind::Weight { self.weight_decay } else { 0.0 };
             for i in segment.range() {
                 let p = f64::from(state.parameters[i]);
-                let g = gradient[i] * if is_b { 1.0 } else { clip };
+                let g = if is_b { gradient[i].clamp(-1.0, 1.0) } else { gradient[i] * clip };
                 let m = self.beta1 * f64::from(state.first_moment[i]) + (1.0 - self.beta1) * g;
                 let v = self.beta2 * f64::from(state.second_moment[i]) + (1.0 - self.beta2) * g * g;
                 let step = (m / correct1) / ((v / correct2).sqrt() + self.epsilon);
@@ -165,7 +168,7 @@ mod tests {
     fn first_step_is_the_sign() {
         let layout = layout();
         let mut state = State::new(vec![1.0; layout.len()]);
-        optim().update(&layout, &[3.0, -2.0, 1e-3, 100.0], &mut state);
+        optim().update(&layout, &[3.0, -2.0, 1e-3, 0.7], &mut state);
         for (p, expected) in state.parameters.iter().zip([0.9, 1.1, 0.9, 0.5]) {
             assert!((p - expected).abs() < 1e-5, "{p} {expected}");
         }
@@ -205,12 +208,26 @@ mod tests {
         let layout = layout();
         let linear = Optim { epsilon: 1e6, lr: 1e6, b_lr: 1e6, ..optim() };
         let clipped = Optim { clip_norm: Some(1.0), ..linear.clone() };
-        let gradient = [3.0, 0.0, 4.0, 7.0];
+        let gradient = [3.0, 0.0, 4.0, 0.7];
         let (mut a, mut b) = (State::new(vec![0.0; 4]), State::new(vec![0.0; 4]));
         assert_eq!(linear.update(&layout, &gradient, &mut a).gradient_norm, 5.0);
         clipped.update(&layout, &gradient, &mut b);
         assert!((a.parameters[0] / b.parameters[0] - 5.0).abs() < 1e-3);
         assert_eq!(a.parameters[3], b.parameters[3]);
+    }
+
+    /// A weight of a million moves `b` as far as a weight of two, then and later.
+    #[test]
+    fn one_heavy_sample_does_not_freeze_b() {
+        let layout = layout();
+        let run = |first: f64| {
+            let mut state = State::new(vec![0.0; 4]);
+            for g in [first, 0.1, 0.1, 0.1] {
+                optim().update(&layout, &[0.0, 0.0, 0.0, g], &mut state);
+            }
+            state.parameters[3]
+        };
+        assert_eq!(run(-1e6), run(-1.0));
     }
 
     #[test]

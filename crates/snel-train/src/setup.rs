@@ -191,7 +191,7 @@ fn optim(config: &Config) -> Optim {
         beta1: optim.beta1,
         beta2: optim.beta2,
         epsilon: optim.epsilon,
-        clip_norm: optim.clip_norm,
+        clip_norm: optim.clip_norm.is_finite().then_some(optim.clip_norm),
         schedule: Schedule { warmup: optim.warmup, shape },
     }
 }

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, MOST};
 
+/// `b` must follow what the energy does to `log Z`, so it moves faster than a weight.
+const DEFAULT_B_LR_RATIO: f64 = 5.0;
 const DEFAULT_WEIGHT_DECAY: f64 = 1e-4;
 const DEFAULT_STEP_FACTOR: f64 = 0.1;
 
@@ -41,7 +43,7 @@ pub struct Optim {
     pub algorithm: Algorithm,
     /// Learning rate, above 0.
     pub lr: f64,
-    /// Learning rate of the log-normaliser b, above 0. Default: `lr`.
+    /// Learning rate of the log-normaliser b, above 0. Default: 5 times `lr`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b_lr: Option<f64>,
     /// Decoupled weight decay, times the learning rate; never applied to b.
@@ -54,9 +56,9 @@ pub struct Optim {
     pub beta2: f64,
     /// Added to the root of the mean square, above 0.
     pub epsilon: f64,
-    /// Longest gradient, Euclidean norm over all parameters. Default: no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_norm: Option<f64>,
+    /// Longest gradient of the energy, Euclidean norm over all its parameters; `inf` for no limit.
+    /// A single heavy sample can make a gradient a thousand times longer than usual.
+    pub clip_norm: f64,
     /// How the learning rates change over the run, after `warmup`.
     pub schedule: Schedule,
     /// Steps over which the learning rates rise linearly from 0.
@@ -82,8 +84,8 @@ impl Default for Optim {
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,
-            clip_norm: None,
-            schedule: Schedule::Constant,
+            clip_norm: 10.0,
+            schedule: Schedule::Cosine,
             warmup: 0,
             final_lr_ratio: None,
             step_every: None,
@@ -117,7 +119,7 @@ pub enum Schedule {
 impl Optim {
     /// Learning rate of b.
     pub fn b_lr(&self) -> f64 {
-        self.b_lr.unwrap_or(self.lr)
+        self.b_lr.unwrap_or((DEFAULT_B_LR_RATIO * self.lr).min(f64::MAX))
     }
 
     /// Weight decay; 0 for adam.
@@ -130,7 +132,7 @@ impl Optim {
 
     /// Writes out the defaults that hang on other keys.
     pub(super) fn resolve(&mut self, steps: u64) {
-        self.b_lr.get_or_insert(self.lr);
+        self.b_lr = Some(self.b_lr());
         if self.algorithm == Algorithm::Adamw {
             self.weight_decay.get_or_insert(DEFAULT_WEIGHT_DECAY);
         }
@@ -156,7 +158,7 @@ impl Optim {
         check.that(share.contains(&self.beta1), "optim.beta1", "a number from 0 and below 1");
         check.that(share.contains(&self.beta2), "optim.beta2", "a number from 0 and below 1");
         check.that(positive(self.epsilon), "optim.epsilon", "a number above 0");
-        check.that(self.clip_norm.is_none_or(positive), "optim.clip_norm", "a number above 0");
+        check.that(self.clip_norm > 0.0, "optim.clip_norm", "a number above 0, or inf");
         let floor = self.final_lr_ratio.is_none_or(|v| (0.0..=1.0).contains(&v));
         check.that(floor, "optim.final_lr_ratio", "a number from 0 to 1");
         check.count("optim.step_every", self.step_every, 1..=MOST);

@@ -76,7 +76,7 @@ pub fn bounds(curves: &Bounds) -> Result<String, PlotError> {
     if !raw.is_empty() {
         keys.push(Key::new(Mark::Faint, MODEL, "training SNL bound, each step"));
         if window > 1 {
-            keys.push(Key::new(Mark::Line, MODEL, format!("its mean over {window} records")));
+            keys.push(Key::new(Mark::Line, MODEL, format!("its median over {window} records")));
         }
     }
     if !band.is_empty() {
@@ -181,7 +181,7 @@ pub fn ess(fractions: &[(u64, f64)]) -> Result<String, PlotError> {
     let (smoothed, window) = smooth(&raw);
     let mut keys = vec![Key::new(Mark::Faint, MODEL, "each step")];
     if window > 1 {
-        keys.push(Key::new(Mark::Line, MODEL, format!("geometric mean over {window} records")));
+        keys.push(Key::new(Mark::Line, MODEL, format!("median over {window} records")));
     }
     let sheet = Sheet { size: SIZE, title: TITLE, subtitle: None, keys: &keys };
     figure(&sheet, |area, _| {
@@ -230,11 +230,11 @@ pub fn log_normaliser(points: &[NormaliserPoint]) -> Result<String, PlotError> {
     let upper = range(&[&b, &log_z], 0.005).unwrap_or((0.0, 1.0));
     let lower = range(&[&difference], 0.02).unwrap_or((-1.0, 1.0));
     let lower = widen(lower.0.min(0.0), lower.1.max(0.0), 0.05);
-    let (mean, window) = smooth(&difference);
+    let (trend, window) = smooth(&difference);
     let mut keys =
         vec![Key::new(Mark::Faint, DATA, "log Ẑ, each step"), Key::new(Mark::Line, MODEL, "b")];
     if window > 1 {
-        let name = format!("b − log Ẑ, mean over {window} records");
+        let name = format!("b − log Ẑ, median over {window} records");
         keys.push(Key::new(Mark::Line, ACCENT, name));
     }
     let sheet = Sheet { size: SIZE, title: TITLE, subtitle: None, keys: &keys };
@@ -248,16 +248,16 @@ pub fn log_normaliser(points: &[NormaliserPoint]) -> Result<String, PlotError> {
         panel.line(&thin(&b, MOST_POINTS), stroke(MODEL, 2.0))?;
         let y = Axis::linear(lower, 3, "b − log Ẑ (nats)");
         let mut panel = Panel::new(&bottom, &x, &y, Margins::LABELLED)?;
-        difference_panel(&mut panel, &difference, &mean, window)
+        difference_panel(&mut panel, &difference, &trend, window)
     })
 }
 
-fn difference_panel(panel: &mut Panel<'_, '_>, raw: &[Xy], mean: &[Xy], window: usize) -> Drawn {
+fn difference_panel(panel: &mut Panel<'_, '_>, raw: &[Xy], trend: &[Xy], window: usize) -> Drawn {
     panel.level(0.0, stroke(AXIS, 1.5))?;
     let faint = if window > 1 { 0.4 } else { 0.9 };
     panel.line(&thin(raw, MOST_POINTS), pale(ACCENT, faint))?;
     if window > 1 {
-        panel.line(mean, stroke(ACCENT, 2.0))?;
+        panel.line(trend, stroke(ACCENT, 2.0))?;
     }
     Ok(())
 }

@@ -15,22 +15,25 @@ pub(super) fn clean(series: &[(u64, f64)]) -> Vec<Xy> {
     series.iter().filter(|p| drawable(p.1)).map(|&(step, v)| (step as f64, v)).collect()
 }
 
-/// Centred moving mean over about `1/40` of the series, at up to a thousand of its points.
+/// Centred moving median over about `1/40` of the series, at up to a thousand of its points.
 ///
-/// At the ends the window is what there is of it. Each mean is summed afresh: running sums would carry the
-/// rounding of one wild early value into all later ones. Returns the curve and the window's length.
+/// A median, because one heavy sample can throw a single step far off, and that step is not the
+/// trend. At the ends the window is what there is of it. Returns the curve and the window's length.
 pub(super) fn smooth(points: &[Xy]) -> (Vec<Xy>, usize) {
     let half = points.len() / 80;
-    let mean = |i: usize| {
+    let median = |i: usize| {
         let window = &points[i.saturating_sub(half)..(i + half + 1).min(points.len())];
-        (points[i].0, window.iter().map(|p| p.1).sum::<f64>() / window.len() as f64)
+        let mut values: Vec<f64> = window.iter().map(|p| p.1).collect();
+        values.sort_by(f64::total_cmp);
+        let middle = 0.5 * (values[(values.len() - 1) / 2] + values[values.len() / 2]);
+        (points[i].0, middle)
     };
     let stride = points.len().div_ceil(1000).max(1);
-    let mut curve: Vec<Xy> = (0..points.len()).step_by(stride).map(mean).collect();
+    let mut curve: Vec<Xy> = (0..points.len()).step_by(stride).map(median).collect();
     if let Some(last) = points.len().checked_sub(1)
         && !last.is_multiple_of(stride)
     {
-        curve.push(mean(last));
+        curve.push(median(last));
     }
     (curve, 2 * half + 1)
 }
@@ -173,8 +176,8 @@ mod tests {
 
     #[test]
     fn smoothing_keeps_a_line_a_line() {
-        // A centred mean of a linear series is the series itself, but for the half windows at the
-        // ends: there the mean of 0..=5 is 2.5 steps away.
+        // A centred median of a linear series is the series itself, but for the half windows at
+        // the ends: there the median of 0..=5 is 2.5 steps away.
         let line: Vec<Xy> = (0..400).map(|i| (f64::from(i), 3.0 * f64::from(i))).collect();
         let (smoothed, window) = smooth(&line);
         assert_eq!(window, 11);

@@ -144,13 +144,15 @@ kind = "snl"
 [optim]
 algorithm = "adamw"
 lr = 0.001
-b_lr = 0.001
+b_lr = 0.005
 weight_decay = 0.0001
 beta1 = 0.9
 beta2 = 0.999
 epsilon = 0.00000001
-schedule = "constant"
+clip_norm = 10.0
+schedule = "cosine"
 warmup = 0
+final_lr_ratio = 0.0
 
 [train]
 steps = 10000

@@ -63,7 +63,7 @@ const REFUSED: &[&str] = &[
     "optim.clip_norm=0",
     "optim.schedule=linear",
     "optim.warmup=10001",
-    "optim.final_lr_ratio=0.5",
+    "optim.final_lr_ratio=1.5",
     "optim.step_every=5",
     "optim.step_factor=0.5",
     "train.steps=0",
@@ -181,6 +181,6 @@ fn overrides_win_over_the_file_and_later_ones_over_earlier() {
     let overrides = ["optim.lr=2", "model.base=none", "optim . lr = 3e-1"].map(str::to_owned);
     let config = crate::config::Config::parse(text, "x.toml", &overrides).unwrap();
     assert_eq!(config.optim.lr, 0.3);
-    assert_eq!(config.optim.b_lr, Some(0.3));
+    assert_eq!(config.optim.b_lr, Some(1.5));
     assert_eq!(config.model.base, crate::config::Base::None);
 }
