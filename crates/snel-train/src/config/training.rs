@@ -6,7 +6,7 @@ use super::check::{Check, MOST};
 
 /// `b` must follow what the energy does to `log Z`, so it moves faster than a weight.
 const DEFAULT_B_LR_RATIO: f64 = 5.0;
-const DEFAULT_WEIGHT_DECAY: f64 = 1e-4;
+const DEFAULT_WEIGHT_DECAY: f64 = 1e-2;
 const DEFAULT_STEP_FACTOR: f64 = 0.1;
 
 /// What is minimised.
@@ -47,7 +47,7 @@ pub struct Optim {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b_lr: Option<f64>,
     /// Decoupled weight decay, times the learning rate; never applied to b.
-    /// Default 1e-4; adamw only.
+    /// Default 1e-2; adamw only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
     /// Decay of the mean of gradients, from 0 and below 1.
