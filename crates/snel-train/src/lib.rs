@@ -12,6 +12,7 @@ pub mod plot;
 pub mod report;
 pub mod run;
 pub mod run_folder;
+pub mod sample;
 pub mod setup;
 pub mod sink;
 pub mod trainer;
