@@ -1,17 +1,25 @@
 //! Points drawn from a trained model, in its own (standardised) units.
 //!
-//! [`resample`] picks from a large pool of proposal samples by weight, without the log-normaliser.
+//! [`resample`] picks from a large pool of proposal samples by weight; [`refine`] moves points by
+//! Metropolis-adjusted Langevin steps, which pulls repeated points apart and reaches what the pool
+//! misses. Neither needs the log-normaliser.
 //!
 //! Invariants
 //! 1. Equal calls give equal points, whatever the number of threads.
-//! 2. The counters of one key never meet: the single uniform number of resampling is numbered
-//!    above all samples, and the output order has a step of its own.
+//! 2. The counters of one key never meet: proposal samples are numbered below 2^63, chains and the
+//!    single uniform number of resampling above, and the output order has a step of its own.
 //!
 //! Fails with [`SampleError`]; what merely makes points worse is a warning beside them.
 
+mod langevin;
 mod resample;
 
+pub use langevin::{Langevin, Refined, refine};
 pub use resample::{Resampled, default_pool, resample};
+use snel_core::density::DensityError;
+
+/// Sample numbers from here on belong to chains, not to proposal samples.
+const CHAINS: u64 = 1 << 63;
 
 /// Why no points can be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +44,30 @@ pub enum SampleError {
         /// Values of a point.
         dim: usize,
     },
+    /// A flat vector of another size than the model's.
+    #[error("{found} {what} do not fit the model: {expected}")]
+    Size {
+        /// Parameters, or values of points.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there should be, in words.
+        expected: String,
+    },
+    /// The model itself cannot be used.
+    #[error("the model is unsound: {0}")]
+    Model(#[from] DensityError),
+    /// A step size that moves nothing or nowhere.
+    #[error("the Langevin step size is {0}; it must be positive and finite")]
+    StepSize(f64),
+    /// The system refused threads.
+    #[error("cannot start {threads} threads")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// What the thread pool said.
+        source: rayon::ThreadPoolBuildError,
+    },
 }
 
 impl SampleError {
@@ -51,6 +83,9 @@ impl SampleError {
                  or the proposal reaches far outside the data; use an earlier checkpoint",
             ),
             Self::Memory { .. } => Some("draw several smaller sets with different seeds"),
+            Self::StepSize(_) => Some("leave it out, and it is adapted to the model"),
+            Self::Threads { .. } => Some("ask for fewer threads"),
+            Self::Size { .. } | Self::Model(_) => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Oracles: Gaussians, a mixture tilted in closed form, a box; exact weights for resampling.
 //! Seeds are fixed, and every statistical bound is five standard errors.
 
+mod langevin;
 mod resample;
 
 use snel_core::density::{Affine, Density, Scale};
