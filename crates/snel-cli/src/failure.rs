@@ -26,11 +26,6 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A fault of the command line that clap cannot see.
-    pub(crate) fn usage(message: String, hint: &str) -> Self {
-        Self { error: message.into(), hint: Some(hint.to_owned()), exit: Exit::Usage }
-    }
-
     /// `error: …`, its causes, and `hint: …`, for stderr.
     pub(crate) fn render(&self) -> String {
         let mut text = format!("error: {}", self.error);
@@ -62,8 +57,13 @@ impl From<DataError> for Failure {
 
 impl From<SampleError> for Failure {
     fn from(error: SampleError) -> Self {
-        let hint = error.hint();
-        Self { error: error.into(), hint, exit: Exit::Failed }
+        let hint = error.hint().map(str::to_owned);
+        let exit = match error {
+            SampleError::StepSize(_) => Exit::Usage,
+            SampleError::Memory { .. } | SampleError::Threads { .. } => Exit::TryAgain,
+            _ => Exit::Failed,
+        };
+        Self { error: error.into(), hint, exit }
     }
 }
 

@@ -27,15 +27,13 @@ pub(crate) fn run(args: &SampleArgs) -> Result<Exit, Failure> {
     let engine = engine_of(&model, args.compute.threads())?;
     let header = &model.header;
     let pool = args.pool.unwrap_or_else(|| default_pool(args.n));
-    if args.step_size.is_some_and(|e| !(e > 0.0 && e.is_finite())) {
-        return Err(Failure::usage("--step-size is not positive".to_owned(), "try 0.01"));
-    }
     let mut drawn = resample(&engine, header.model.dim(), args.seed, args.n, pool)?;
     let mut refined = None;
     if args.langevin > 0 {
-        let langevin = Langevin { steps: args.langevin, step_size: args.step_size };
+        let threads = args.compute.threads();
+        let langevin = Langevin { steps: args.langevin, step_size: args.step_size, threads };
         let (shape, parameters) = (&header.model, &model.parameters);
-        refined = Some(refine(shape, parameters, args.seed, &mut drawn.points, &langevin));
+        refined = Some(refine(shape, parameters, args.seed, &mut drawn.points, &langevin)?);
     }
     let mut points: Vec<f64> = drawn.points.iter().map(|&v| f64::from(v)).collect();
     header.standardise.invert(&mut points);
@@ -46,9 +44,9 @@ pub(crate) fn run(args: &SampleArgs) -> Result<Exit, Failure> {
         ess: drawn.ess,
         ess_fraction: drawn.ess_fraction,
         unique: drawn.unique,
-        acceptance: refined.as_ref().map(|r| r.acceptance),
+        acceptance: refined.as_ref().and_then(|r| r.acceptance),
         step_size: refined.as_ref().map(|r| r.step_size),
-        warnings: drawn.warnings,
+        warnings: refined.iter().fold(drawn.warnings, |all, r| [all, r.warnings.clone()].concat()),
     };
     if args.json {
         json(&document);
@@ -65,7 +63,11 @@ pub(crate) fn run(args: &SampleArgs) -> Result<Exit, Failure> {
     if let Some(refined) = &refined {
         rows.push((
             "Langevin",
-            format!("acceptance {:.3}, step size {:.4}", refined.acceptance, refined.step_size),
+            format!(
+                "acceptance {:.3}, step size {:.4}",
+                refined.acceptance.unwrap_or(f64::NAN),
+                refined.step_size
+            ),
         ));
     }
     table(&rows);
