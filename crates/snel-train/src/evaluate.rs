@@ -24,7 +24,7 @@ const BLOCK: u64 = 32_768;
 /// Below this many effective samples the upper side and all standard errors are guesses.
 const MIN_ESS: f64 = 1000.0;
 /// A sample with more than this share of all weight says that the tails are not covered.
-const MAX_SHARE: f64 = 0.01;
+pub(crate) const MAX_SHARE: f64 = 0.01;
 
 /// A number with its standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

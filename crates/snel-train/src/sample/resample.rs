@@ -17,10 +17,8 @@ use snel_core::philox::{Key, Stream, uniform};
 use snel_core::shuffle::Permutation;
 
 use super::SampleError;
-use crate::evaluate::{for_each_block, log_weight, log_weights};
+use crate::evaluate::{MAX_SHARE, for_each_block, log_weight, log_weights};
 
-/// A sample with more than this share of all weight says that the tails are not covered.
-const MAX_SHARE: f64 = 0.01;
 /// The sample number of the one uniform number; neither a proposal sample nor a chain has it.
 const OFFSET: u64 = u64::MAX;
 
