@@ -9,6 +9,7 @@ pub mod eval_report;
 pub mod evaluate;
 pub mod file;
 pub mod finish;
+pub mod in_process;
 pub mod metrics;
 pub mod model_file;
 pub mod pictures;

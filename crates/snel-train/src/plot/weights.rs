@@ -10,6 +10,8 @@ use super::{
 };
 
 const SIZE: (u32, u32) = (900, 520);
+/// Left end of the picture at most, nats below the mean weight.
+const FAINTEST: f64 = -15.0;
 const BINS: usize = 60;
 
 /// Histogram of log-weights `log d(x) - E(x) - log q(x)` of proposal samples, in nats.
@@ -102,10 +104,11 @@ impl Spread {
         Some(Spread { n, centred, ess: sum * sum / squares, largest: 1.0 / sum })
     }
 
-    /// Range and contents of the bins: all of the right tail, all but 0.5 % of the left one.
+    /// Range and contents of the bins: all of the right tail; of the left one all but 0.5 %, and
+    /// nothing beyond [`FAINTEST`], where samples carry no weight to speak of.
     fn bins(&self) -> ((f64, f64), Vec<Bin>) {
         let mut sorted = self.centred.clone();
-        let lo = quantile(&mut sorted, 0.005).unwrap_or(0.0);
+        let lo = quantile(&mut sorted, 0.005).unwrap_or(0.0).max(FAINTEST);
         let hi = sorted.last().copied().unwrap_or(0.0);
         let (lo, hi) = widen(lo.min(0.0), hi.max(0.0), 0.03);
         let mut bins = vec![Bin::default(); BINS];

@@ -1,0 +1,186 @@
+//! Workers that are threads of one process: the collective that needs no network.
+//!
+//! Each worker owns an engine and a share of the chunks. A reduction is a meeting: every worker
+//! adds its partial to the common sum, the last one opens the door, and all leave with a copy.
+//!
+//! Invariants
+//! 1. A round's sum is made of exactly one partial of each member.
+//! 2. A member that drops out wakes the others, who fail with `MemberLeft` instead of waiting.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use snel_core::collective::{Collective, CollectiveError};
+use snel_core::partial::Partial;
+
+/// One member of a group of threads.
+pub struct InProcess {
+    meeting: Arc<Meeting>,
+}
+
+struct Meeting {
+    members: usize,
+    round: Mutex<Round>,
+    door: Condvar,
+}
+
+#[derive(Default)]
+struct Round {
+    number: u64,
+    arrived: usize,
+    sum: Option<Partial>,
+    /// The sum of the round before, for members who have yet to leave it.
+    last: Option<Partial>,
+    left: bool,
+}
+
+impl InProcess {
+    /// The members of a group of `n`.
+    pub fn group(n: usize) -> Vec<Self> {
+        let meeting = Arc::new(Meeting {
+            members: n,
+            round: Mutex::new(Round::default()),
+            door: Condvar::new(),
+        });
+        (0..n).map(|_| Self { meeting: meeting.clone() }).collect()
+    }
+
+    /// A poisoned lock means that a member panicked; its `drop` says so in `left`.
+    fn lock(&self) -> MutexGuard<'_, Round> {
+        self.meeting.round.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collective for InProcess {
+    fn all_reduce(&mut self, partial: &mut Partial) -> Result<(), CollectiveError> {
+        let mut round = self.lock();
+        let mine = round.number;
+        match &mut round.sum {
+            None => round.sum = Some(partial.clone()),
+            Some(sum) => {
+                if let Err(error) = sum.merge(partial) {
+                    // Partials that do not fit end the group: nobody can finish this round.
+                    round.left = true;
+                    self.meeting.door.notify_all();
+                    return Err(error.into());
+                }
+            }
+        }
+        round.arrived += 1;
+        if round.arrived == self.meeting.members {
+            round.last = round.sum.take();
+            round.arrived = 0;
+            round.number += 1;
+            self.meeting.door.notify_all();
+        }
+        while round.number == mine && !round.left {
+            round = self.meeting.door.wait(round).unwrap_or_else(PoisonError::into_inner);
+        }
+        match &round.last {
+            Some(sum) if round.number > mine => {
+                partial.clone_from(sum);
+                Ok(())
+            }
+            _ => Err(CollectiveError::MemberLeft),
+        }
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        self.lock().left = true;
+        self.meeting.door.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use snel_core::activation::Activation;
+    use snel_core::chunks::ChunkSet;
+    use snel_core::collective::Alone;
+    use snel_core::density::{Affine, Density, Scale};
+    use snel_core::energy::Energy;
+    use snel_core::engine::Engine;
+    use snel_core::objective::Objective;
+    use snel_core::optim::Optim;
+    use snel_core::plan::{Batching, StepPlan};
+    use snel_core::problem::{Base, Model, Problem};
+    use snel_core::rows::Matrix;
+    use snel_core::state::State;
+    use snel_core::step::{everything, reduce_step};
+    use snel_cpu::CpuEngine;
+
+    fn problem(objective: Objective) -> Arc<Problem> {
+        let at = Affine { mean: vec![0.0; 2], scale: Scale::Diagonal(vec![1.1; 2]) };
+        let model = Model {
+            energy: Energy::Mlp {
+                dim: 2,
+                widths: vec![9, 9],
+                activation: Activation::Silu,
+                residual: true,
+            },
+            base: Base::Proposal,
+            proposal: Density::Gaussian { at },
+        };
+        Arc::new(Problem::new(model, objective, Optim::default(), 3))
+    }
+
+    fn train(
+        problem: &Arc<Problem>,
+        collective: &mut dyn Collective,
+        share: &dyn Fn(&StepPlan) -> ChunkSet,
+    ) -> State {
+        let values = (0..400).map(|i| (i as f32 * 0.37).sin()).collect();
+        let rows = Arc::new(Matrix::new(values, 2).unwrap());
+        let mut engine = CpuEngine::new(problem.clone(), rows, 1).unwrap();
+        let batching = Batching { batch: 96, samples: 1000, chunk: 64, total_rows: 200, seed: 3 };
+        for _ in 0..20 {
+            let sums = reduce_step(&mut engine, collective, problem, &batching, share).unwrap();
+            engine.apply(&sums);
+        }
+        engine.snapshot()
+    }
+
+    /// Any number of workers, with shares of any size, ends in the bits of one worker alone.
+    #[test]
+    fn workers_do_not_change_a_bit() {
+        for objective in Objective::ALL {
+            let problem = problem(objective);
+            let alone = train(&problem, &mut Alone, &everything);
+            for workers in [2, 3, 5] {
+                let states: Vec<State> = std::thread::scope(|scope| {
+                    let members = InProcess::group(workers).into_iter().enumerate();
+                    let problem = &problem;
+                    let run = |(rank, mut member): (usize, InProcess)| {
+                        scope.spawn(move || {
+                            // Shares of unequal size: worker k takes chunks up to k^2 / n^2.
+                            let edge =
+                                |k: usize, n: u32| n * (k * k) as u32 / (workers * workers) as u32;
+                            let share = |plan: &StepPlan| {
+                                let n = plan.n_chunks();
+                                ChunkSet::of(edge(rank, n)..edge(rank + 1, n))
+                            };
+                            train(problem, &mut member, &share)
+                        })
+                    };
+                    let handles: Vec<_> = members.map(run).collect();
+                    handles.into_iter().map(|h| h.join().unwrap()).collect()
+                });
+                for state in states {
+                    assert_eq!(state, alone, "{workers} workers, {objective:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_member_that_leaves_is_noticed() {
+        let mut group = InProcess::group(2);
+        let gone = group.pop();
+        let mut stays = group.pop().unwrap();
+        let waiting =
+            std::thread::spawn(move || stays.all_reduce(&mut Partial::new(1, 0, 1, false)));
+        drop(gone);
+        assert!(matches!(waiting.join().unwrap(), Err(CollectiveError::MemberLeft)));
+    }
+}
