@@ -1,1 +1,10 @@
-//! End-to-end tests live in `tests/tests/`; this library is empty on purpose.
+//! What the tests in `tests/tests/` share with each other and with the fuzz targets in `fuzz/`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "all of this is test code"
+)]
+
+pub mod hostile;

@@ -1,6 +1,6 @@
 //! Why data could not be read, split, scaled or written: one variant a fault, facts as fields.
 
-use crate::names::list;
+use crate::names::{list, shown};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ pub enum DataError {
         found: char,
     },
     /// A field that is not a number.
-    #[error("`{text}` in column `{column}`, {place} of `{}`, is not a number", path.display())]
+    #[error("`{text}` in column `{column}`, {place} of `{}`, is not a number", path.display(), column = shown(column))]
     NotANumber {
         /// The file.
         path: PathBuf,
@@ -89,7 +89,7 @@ pub enum DataError {
         text: String,
     },
     /// NaN or infinity.
-    #[error("column `{column}`, {place} of `{}`, holds {value}; values must be finite", path.display())]
+    #[error("column `{column}`, {place} of `{}`, holds {value}; values must be finite", path.display(), column = shown(column))]
     NotFinite {
         /// The file.
         path: PathBuf,
@@ -101,7 +101,7 @@ pub enum DataError {
         value: f64,
     },
     /// A null in a table.
-    #[error("column `{column}`, {place} of `{}`, is null", path.display())]
+    #[error("column `{column}`, {place} of `{}`, is null", path.display(), column = shown(column))]
     Null {
         /// The file.
         path: PathBuf,
@@ -123,7 +123,7 @@ pub enum DataError {
         available: Vec<String>,
     },
     /// A column asked for twice, or a name that two columns bear.
-    #[error("column `{column}` of `{}` is {}", path.display(), if *listed { "asked for twice" } else { "ambiguous: several columns have that name" })]
+    #[error("column `{column}` of `{}` is {}", path.display(), if *listed { "asked for twice" } else { "ambiguous: several columns have that name" }, column = shown(column))]
     RepeatedColumn {
         /// The file.
         path: PathBuf,
@@ -133,7 +133,7 @@ pub enum DataError {
         listed: bool,
     },
     /// A column that never changes, and so has no scale.
-    #[error("column `{column}` is constant: {value} in every row of the training data")]
+    #[error("column `{column}` is constant: {value} in every row of the training data", column = shown(column))]
     ConstantColumn {
         /// Name of the column.
         column: String,
@@ -141,7 +141,7 @@ pub enum DataError {
         value: f64,
     },
     /// A column whose values or spread leave the range of 32-bit floats.
-    #[error("column `{column}` leaves the range of 32-bit floats ({value:e})")]
+    #[error("column `{column}` leaves the range of 32-bit floats ({value:e})", column = shown(column))]
     OutOfRange {
         /// Name of the column.
         column: String,
@@ -169,7 +169,7 @@ pub enum DataError {
         found: u64,
     },
     /// A header whose sizes cannot be true of a file of this length.
-    #[error("the header of `{}` is absurd: {what}", path.display())]
+    #[error("the header of `{}` is absurd: {what}", path.display(), what = shown(what))]
     AbsurdHeader {
         /// The file.
         path: PathBuf,
@@ -177,7 +177,7 @@ pub enum DataError {
         what: String,
     },
     /// Values of a type that is not a number this crate reads.
-    #[error("`{}` holds {what} of type {found}; readable are {allowed}", path.display())]
+    #[error("`{}` holds {what} of type {found}; readable are {allowed}", path.display(), what = shown(what), found = shown(found))]
     UnsupportedType {
         /// The file.
         path: PathBuf,
@@ -205,7 +205,7 @@ pub enum DataError {
         available: Vec<String>,
     },
     /// Bytes that the format does not allow.
-    #[error("`{}` is not a valid {format} file: {reason}", path.display())]
+    #[error("`{}` is not a valid {format} file: {reason}", path.display(), reason = shown(reason))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -300,9 +300,10 @@ impl DataError {
         let advice = match self {
             Self::UnknownColumn { nearest: Some(name), .. }
             | Self::UnknownToy { nearest: Some(name), .. } => {
-                return Some(format!("did you mean `{name}`?"));
+                return Some(format!("did you mean `{}`?", shown(name)));
             }
             Self::ConstantColumn { column, .. } => {
+                let column = shown(column);
                 return Some(format!(
                     "leave `{column}` out with `columns`, or set `standardise = false`"
                 ));

@@ -6,7 +6,7 @@ const SHOWN: usize = 12;
 /// `` `a`, `b` ``, with the count of those left out.
 pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
     let shown: Vec<String> =
-        names.iter().take(SHOWN).map(|name| format!("`{}`", name.as_ref())).collect();
+        names.iter().take(SHOWN).map(|name| format!("`{}`", shown(name.as_ref()))).collect();
     let rest = names.len().saturating_sub(SHOWN);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     shown.join(", ") + &more
@@ -23,6 +23,19 @@ pub(crate) fn nearest<S: AsRef<str>>(wanted: &str, names: &[S]) -> Option<String
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name.as_ref().to_owned())
+}
+
+/// `text` of a file as a message may show it: control characters, which a terminal would obey,
+/// are replaced, and so is what follows the first 200 characters. Line ends stay.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let harmless =
+        |c: char| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
+    let mut shown: String = text.chars().take(LONGEST).map(harmless).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// `text` without control characters, cut to what fits in a message.
@@ -53,5 +66,7 @@ mod tests {
         assert!(list(&names).ends_with("`c11` and 8 more"));
         assert_eq!(shorten(&"x".repeat(41)).chars().count(), 41);
         assert_eq!(shorten("a\u{1b}[31mb"), "a[31mb");
+        assert_eq!(list(&["a\u{1b}[31mb\n"]), "`a\u{fffd}[31mb\n`");
+        assert_eq!(shown(&"x".repeat(201)).chars().count(), 201);
     }
 }

@@ -100,7 +100,15 @@ impl Checkpoint {
     /// # Errors
     /// [`ContainerError`].
     pub fn load(path: &Path) -> Result<Self, ContainerError> {
-        let (header, mut tensors) = container::read::<Header>(path)?;
+        Self::from_bytes(path, &container::read_bytes(path)?)
+    }
+
+    /// As [`Checkpoint::load`], of bytes that were in the file `path`.
+    ///
+    /// # Errors
+    /// [`ContainerError::Damaged`].
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ContainerError> {
+        let (header, mut tensors) = container::from_bytes::<Header>(path, bytes)?;
         let damaged = |why: String| ContainerError::Damaged { path: path.to_path_buf(), why };
         if header.format != FORMAT {
             return Err(damaged(format!("its format is `{}`, not `{FORMAT}`", header.format)));

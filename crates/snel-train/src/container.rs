@@ -24,13 +24,18 @@ pub enum ContainerError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Truncated, damaged, or not one of ours.
-    #[error("{} is damaged or not a Snel file: {why}", path.display())]
+    #[error("{} is damaged or not a Snel file: {}", path.display(), plain(why))]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
+}
+
+/// At most 300 characters of `text`, none of which a terminal would obey: it may quote the file.
+fn plain(text: &str) -> String {
+    text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A named tensor of `f32`.
@@ -70,17 +75,23 @@ pub fn write(
 /// Tensors of a file by name.
 pub type Tensors = HashMap<String, Vec<f32>>;
 
-/// Reads header and tensors.
-///
-/// # Errors
-/// [`ContainerError`].
-pub fn read<H: DeserializeOwned>(path: &Path) -> Result<(H, Tensors), ContainerError> {
-    let bytes = std::fs::read(path).map_err(FileError::at("read", path))?;
-    parse(&bytes).map_err(|why| ContainerError::Damaged { path: path.to_path_buf(), why })
+/// All bytes of a file.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, ContainerError> {
+    Ok(std::fs::read(path).map_err(FileError::at("read", path))?)
 }
 
-/// The part of [`read`] that faces foreign bytes.
-pub(crate) fn parse<H: DeserializeOwned>(bytes: &[u8]) -> Result<(H, Tensors), String> {
+/// Header and tensors in `bytes`, which may be anyone's; `path` is for messages.
+///
+/// # Errors
+/// [`ContainerError::Damaged`].
+pub fn from_bytes<H: DeserializeOwned>(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(H, Tensors), ContainerError> {
+    parse(bytes).map_err(|why| ContainerError::Damaged { path: path.to_path_buf(), why })
+}
+
+fn parse<H: DeserializeOwned>(bytes: &[u8]) -> Result<(H, Tensors), String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let header = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
     let header = header.ok_or_else(|| format!("its metadata has no key `{KEY}`"))?;
@@ -118,7 +129,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = sample(folder.path());
         let first = std::fs::read(&path).unwrap();
-        let (header, tensors) = read::<Value>(&path).unwrap();
+        let (header, tensors) = parse::<Value>(&first).unwrap();
         assert_eq!(header["a"]["b"], 3);
         assert_eq!(tensors["w"], [1.0, -2.5, f32::MIN_POSITIVE, 0.0]);
         sample(folder.path());

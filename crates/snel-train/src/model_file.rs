@@ -77,7 +77,15 @@ impl ModelFile {
     /// # Errors
     /// [`ContainerError`].
     pub fn load(path: &Path) -> Result<Self, ContainerError> {
-        let (header, tensors) = container::read::<ModelHeader>(path)?;
+        Self::from_bytes(path, &container::read_bytes(path)?)
+    }
+
+    /// As [`ModelFile::load`], of bytes that were in the file `path`.
+    ///
+    /// # Errors
+    /// [`ContainerError::Damaged`].
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ContainerError> {
+        let (header, tensors) = container::from_bytes::<ModelHeader>(path, bytes)?;
         assemble(header, &tensors)
             .map_err(|why| ContainerError::Damaged { path: path.to_path_buf(), why })
     }

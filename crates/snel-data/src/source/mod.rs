@@ -14,6 +14,7 @@ mod idx;
 mod npy;
 mod npz;
 mod parquet;
+mod parquet_pages;
 mod raw;
 mod select;
 mod sniff;

@@ -5,6 +5,7 @@
 //! `catch_unwind`, and a panic becomes [`DataError::Malformed`]. The panic hook still prints its
 //! line; a program built with `panic = "abort"` would end there.
 
+use super::parquet_pages::Pages;
 use super::raw::{open_file, read_full, wrong_magic};
 use super::{check_finite, chunk_rows, select};
 use crate::{DataError, Place};
@@ -14,7 +15,9 @@ use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,8 +38,9 @@ impl ParquetRows {
     pub(super) fn open(path: &Path, wanted: &[String]) -> Result<Self, DataError> {
         let file = checked(path)?;
         let malformed = |reason: String| malformed(path, reason);
-        let builder = guarded(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
-        let builder = builder.map_err(|e| malformed(e.to_string()))?;
+        let index = guarded(path, || ArrowReaderMetadata::load(&file, Default::default()))?;
+        let index = index.map_err(|e| malformed(e.to_string()))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(Pages::new(file), index);
         let fields = builder.schema().fields().clone();
         let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
         let chosen = select::choose(path, &names, wanted)?;

@@ -1,0 +1,142 @@
+//! Foreign bytes given to everything that reads bytes.
+//!
+//! One function a format. libFuzzer calls it in `fuzz/`, and a short seeded run calls it in
+//! `tests/tests/hostile.rs`; both begin with the same sound files, so the two cannot drift apart.
+//!
+//! Invariants
+//! 1. A function here returns whether the bytes were taken, or refused with an error.
+//! 2. It panics only if a promise is broken: a reader panics, takes what it must refuse, or
+//!    refuses with a message that would upset a terminal.
+
+mod damage;
+mod seeds;
+
+pub use damage::{Draws, damage};
+
+use snel_core::layout::Layout;
+use snel_data::{DataError, ReadOptions};
+use snel_train::checkpoint::Checkpoint;
+use snel_train::config::{Config, ConfigError};
+use snel_train::model_file::ModelFile;
+use std::fmt::Display;
+use std::io::Write;
+use std::path::Path;
+
+/// A reader and sound files for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Name of the fuzz target.
+    pub name: &'static str,
+    /// Reads the bytes; true if they were taken.
+    pub read: fn(&[u8]) -> bool,
+    /// Files that the reader takes.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every target.
+pub const TARGETS: [Target; 7] = [
+    Target { name: "config", read: config, seeds: seeds::config },
+    Target { name: "csv", read: csv, seeds: seeds::csv },
+    Target { name: "npy", read: npy, seeds: seeds::npy },
+    Target { name: "npz", read: npz, seeds: seeds::npz },
+    Target { name: "parquet", read: parquet, seeds: seeds::parquet },
+    Target { name: "idx", read: idx, seeds: seeds::idx },
+    Target { name: "container", read: container, seeds: seeds::container },
+];
+
+/// A config file: what is taken says the same when it is written out and read again.
+pub fn config(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    match Config::parse(text, "hostile.toml", &[]) {
+        Ok(config) => {
+            let again = Config::parse(&config.to_toml(), "hostile.toml", &[]);
+            assert_eq!(again.ok().as_ref(), Some(&config));
+            true
+        }
+        Err(error) => {
+            let ConfigError::Invalid { faults, .. } = &error else { panic!("{error}") };
+            assert!(!faults.is_empty());
+            printable(&error);
+            false
+        }
+    }
+}
+
+/// A text table.
+pub fn csv(bytes: &[u8]) -> bool {
+    table(".csv", bytes)
+}
+
+/// A `NumPy` array.
+pub fn npy(bytes: &[u8]) -> bool {
+    table(".npy", bytes)
+}
+
+/// An archive of `NumPy` arrays.
+pub fn npz(bytes: &[u8]) -> bool {
+    table(".npz", bytes)
+}
+
+/// A Parquet table.
+pub fn parquet(bytes: &[u8]) -> bool {
+    table(".parquet", bytes)
+}
+
+/// An array in the format of the MNIST files.
+pub fn idx(bytes: &[u8]) -> bool {
+    table(".idx", bytes)
+}
+
+/// A model file and a checkpoint: what is taken as a model has the parameters its header needs.
+pub fn container(bytes: &[u8]) -> bool {
+    let path = Path::new("hostile.safetensors");
+    let model = ModelFile::from_bytes(path, bytes);
+    let checkpoint = Checkpoint::from_bytes(path, bytes);
+    match &model {
+        Ok(ModelFile { header, parameters }) => {
+            assert_eq!(header.model.check(), Ok(()));
+            assert_eq!(parameters.len(), Layout::new(&header.model.energy).len());
+            assert!(parameters.iter().all(|p| p.is_finite()));
+            assert_eq!(header.columns.len(), header.model.dim());
+            assert_eq!(header.standardise.dim(), header.model.dim());
+        }
+        Err(error) => printable(error),
+    }
+    if let Err(error) = &checkpoint {
+        printable(error);
+    }
+    model.is_ok() || checkpoint.is_ok()
+}
+
+/// Reads a table to its end: what is taken is whole rows of finite values.
+fn table(ending: &str, bytes: &[u8]) -> bool {
+    let mut file = tempfile::Builder::new().suffix(ending).tempfile().expect("scratch space");
+    file.write_all(bytes).expect("scratch space");
+    match read_to_end(file.path()) {
+        Ok(()) => true,
+        Err(error) => {
+            printable(&error);
+            error.hint();
+            false
+        }
+    }
+}
+
+fn read_to_end(path: &Path) -> Result<(), DataError> {
+    let mut source = snel_data::open(path, &ReadOptions::default())?;
+    let mut chunk = Vec::new();
+    loop {
+        let rows = source.next_chunk(&mut chunk)?;
+        assert_eq!(chunk.len(), rows * source.dim());
+        assert!(chunk.iter().all(|value| value.is_finite()));
+        if rows == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// A message is text and line ends; anything else in it could come from the file.
+fn printable(message: &impl Display) {
+    let shown = message.to_string();
+    assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+}
