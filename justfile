@@ -1,37 +1,44 @@
-# Everyday commands; `just` alone lists them.
-
+# Lists these commands
 default:
-    @just --list --unsorted
+    @just --list
 
-# Build the optimised binary
+# Builds everything, optimised; the program is target/release/snel
 build:
-    cargo build --release
+    cargo build --locked --release
 
-# All tests, as the README runs them
-test:
-    cargo test
+# Runs all tests
+test *args:
+    cargo test {{ args }}
 
-# Format check and lints, warnings denied
+# Checks format and lints
 lint:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --locked --workspace --all-targets -- -D warnings
 
-# Documentation of every crate
+# Builds the documentation of the crates: target/doc
 doc:
-    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
-# What continuous integration runs
+# Everything that CI runs
 ci:
-    .ci/run
+    bash .ci/run
 
-# Train an example, as in `just train power-plant`
-train EXAMPLE *ARGS:
-    cargo run --release -- train examples/{{EXAMPLE}}.toml {{ARGS}}
+# Searches for bytes that break a reader: config csv npy npz parquet idx container
+fuzz target seconds="60":
+    cp Cargo.lock fuzz/Cargo.lock
+    cargo run --locked --quiet -p snel-tests --example seeds -- fuzz/corpus
+    # The sanitizer's flags need a nightly compiler, or this word to a stable one.
+    RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} -- \
+        -max_total_time={{ seconds }} -malloc_limit_mb=256 -timeout=10
 
-# Every kind of picture and a report, from made-up numbers
-gallery DIR:
-    cargo run -p snel-train --example gallery -- {{DIR}}
-
-# Licences, duplicate crates and sources of the dependencies (needs cargo-deny)
+# Checks licences and sources of the dependencies (needs `cargo install cargo-deny`)
 deny:
-    cargo deny check licenses bans sources
+    cargo deny --locked check licenses bans sources
+
+# Draws every kind of picture into the folder
+gallery folder="target/gallery":
+    cargo run --locked --release -p snel-train --example gallery -- {{ folder }}
+
+# Trains examples/EXAMPLE.toml
+train example *args:
+    cargo run --locked --release -p snel-cli -- train examples/{{ example }}.toml {{ args }}

@@ -2,13 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod commands;
+mod gaussian;
+mod memory;
+mod same_bits;
 mod snel;
-
-use snel::Snel;
-
-#[test]
-fn version_is_told() {
-    let output = Snel::new().args(["--version"]).run();
-    assert_eq!(output.code, 0);
-    assert!(output.stdout.starts_with("snel "));
-}
+mod unbreakable;

@@ -1,0 +1,196 @@
+//! Each command does what its help says, and `--json` prints one document.
+
+use std::fs;
+
+use crate::snel::Place;
+
+/// A run on a file of three columns of known, correlated normals.
+fn trained_on(file: &str) -> Place {
+    let place = Place::new();
+    let columns = ["first", "second", "third"].map(str::to_owned);
+    snel_data::write_rows(&place.path(file), &columns, &rows(900)).unwrap();
+    place.write(
+        "run.toml",
+        &format!(
+            "[data]\npath = \"{file}\"\n[model]\nenergy = \"quadratic\"\nbase = \"none\"\n\
+             [proposal]\nscale = 1.3\n[optim]\nlr = 0.02\nb_lr = 0.02\n\
+             [train]\nsteps = 1500\nbatch = 720\nsamples = 1000\nvalid_samples = 2000\n\
+             [eval]\nsamples = 20000\n[output]\nreport = false\ntensorboard = false\n"
+        ),
+    );
+    place.ok(&["train", "run.toml", "--out", "run"]);
+    place
+}
+
+fn rows(n: u64) -> Vec<f64> {
+    use snel_core::density::Draws;
+    use snel_core::philox::{Key, Stream};
+    let mut rows = Vec::new();
+    for i in 0..n {
+        let mut z = [0.0; 3];
+        Draws::new(Key::new(1, Stream::Toy), 0, i).normals(&mut z);
+        rows.extend([10.0 + 2.0 * z[0], z[0] + 0.5 * z[1], 100.0 * z[2] - z[1]]);
+    }
+    rows
+}
+
+#[test]
+fn formats_of_the_same_numbers_give_the_same_model() {
+    let csv = trained_on("x.csv").read("run/model.safetensors");
+    for file in ["x.npy", "x.parquet"] {
+        let place = trained_on(file);
+        let model = place.read("run/model.safetensors");
+        if file == "x.parquet" {
+            assert!(model == csv, "{file}");
+        } else {
+            // An npy file has no column names; the weights follow the header.
+            let inspect = |bytes: &[u8]| bytes[bytes.len() - 40..].to_vec();
+            assert!(inspect(&model) == inspect(&csv), "{file}");
+        }
+    }
+}
+
+/// A quadratic energy trained by maximum likelihood is the Gaussian with the rows' moments, so the
+/// scores are those of that Gaussian. Training noise of the last steps is about 0.01 in a
+/// log-density; rows beyond four sigma would magnify it, and there are none in 900.
+#[test]
+fn scores_are_log_densities() {
+    let place = trained_on("x.csv");
+    // Columns in another order and one more: found by name.
+    let data = rows(50);
+    let shuffled: Vec<f64> = data.chunks(3).flat_map(|r| [r[2], 7.5 + r[0], r[0], r[1]]).collect();
+    let names = ["third", "other", "first", "second"].map(str::to_owned);
+    snel_data::write_rows(&place.path("new.csv"), &names, &shuffled).unwrap();
+    let out = place.ok(&[
+        "score",
+        "run",
+        "--data",
+        "new.csv",
+        "--out",
+        "s.csv",
+        "--samples",
+        "20000",
+        "--json",
+    ]);
+    let text = fs::read_to_string(place.path("s.csv")).unwrap();
+    let scores: Vec<f64> = text.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+    assert_eq!((text.lines().next(), scores.len()), (Some("log_density"), 50));
+    let mean = scores.iter().sum::<f64>() / 50.0;
+    assert!((out.json()["mean_log_density"].as_f64().unwrap() - mean).abs() < 1e-9);
+    let side: serde_json::Value = serde_json::from_slice(&place.read("s.csv.json")).unwrap();
+    assert!(side["log_z_interval"][0].as_f64() < side["log_z_interval"][1].as_f64());
+    // The density that the rows were drawn from. With n = 720 rows the fitted 1/2 log det has a
+    // standard error of sqrt(3 / 2n) = 0.05, and each squared deviate one of sqrt(2 / n) = 0.05 of
+    // itself: three of both.
+    for (score, row) in scores.iter().zip(data.chunks(3)) {
+        let z0 = (row[0] - 10.0) / 2.0;
+        let z1 = (row[1] - z0) / 0.5;
+        let z2 = (row[2] + z1) / 100.0;
+        let squares = z0 * z0 + z1 * z1 + z2 * z2;
+        let exact = -0.5 * squares - 1.5 * std::f64::consts::TAU.ln() - (2.0f64 * 0.5 * 100.0).ln();
+        assert!((score - exact).abs() < 0.15 + 0.15 * squares, "{score} {exact}");
+    }
+    place.ok(&[
+        "score",
+        "run/model.safetensors",
+        "--data",
+        "x.csv",
+        "--out",
+        "s.npy",
+        "--samples",
+        "2000",
+    ]);
+    place
+        .snel(&["score", "run", "--data", "s.csv", "--out", "t.csv", "--samples", "2000"])
+        .refuses(65, &["first", "second", "third"]);
+}
+
+/// Moments of 4,000 points within six standard errors of the rows' own.
+#[test]
+fn samples_have_the_moments_of_the_data() {
+    let place = trained_on("x.csv");
+    for extra in [&[][..], &["--langevin", "10"]] {
+        let args = [&["sample", "run", "-n", "4000", "--out", "p.npy", "--json"], extra].concat();
+        let document = place.ok(&args).json();
+        assert!(document["ess_fraction"].as_f64().unwrap() > 0.1);
+        let mut source =
+            snel_data::open(&place.path("p.npy"), &snel_data::ReadOptions::default()).unwrap();
+        let (mut all, mut chunk) = (Vec::new(), Vec::new());
+        while source.next_chunk(&mut chunk).unwrap() > 0 {
+            all.extend_from_slice(&chunk);
+        }
+        assert_eq!(all.len(), 12_000);
+        for (column, (mean, sd)) in
+            [(10.0, 2.0), (0.0, 1.25f64.sqrt()), (0.0, 100.005)].iter().enumerate()
+        {
+            let found = all.iter().skip(column).step_by(3).sum::<f64>() / 4000.0;
+            // The model's own mean is that of 720 rows.
+            let error = sd * (1.0 / 4000.0 + 1.0 / 720.0f64).sqrt();
+            assert!((found - mean).abs() < 6.0 * error, "{column}: {found} {mean}");
+        }
+    }
+}
+
+#[test]
+fn every_report_is_one_json_document() {
+    let place = Place::with_small();
+    let trained = place.ok(&["train", "small.toml", "--out", "run", "--json"]).json();
+    assert_eq!(trained["outcome"], "finished");
+    let interval = &trained["evaluation"]["standardised"]["interval"];
+    assert!(interval[0].as_f64() <= interval[1].as_f64());
+    let eval = place.ok(&["eval", "run", "--json", "--split", "valid"]).json();
+    assert_eq!(
+        (eval["split"].as_str(), eval["units"].as_str()),
+        (Some("valid"), Some("nats a row"))
+    );
+    assert!(eval["yardsticks"].as_array().unwrap().iter().any(|y| y["name"] == "true density"));
+    assert_eq!(
+        place.ok(&["plan", "small.toml", "--json"]).json()["parameters"],
+        2 * 12 + 12 + 12 * 12 + 12 + 12 + 1
+    );
+    let model = place.ok(&["inspect", "run/model.safetensors", "--json"]).json();
+    assert_eq!(model["format"], "snel model 1");
+    let checkpoint = "run/checkpoints/step-00000120.safetensors";
+    assert_eq!(place.ok(&["inspect", checkpoint, "--json"]).json()["step"], 120);
+    place.write("d.csv", "a,b\n1,2\n3,4\n");
+    let data = place.ok(&["inspect", "d.csv", "--json"]).json();
+    assert_eq!((&data["rows"], &data["columns"][1]["mean"]), (&2.into(), &3.0.into()));
+    assert!(place.ok(&["doctor", "--json"]).json()["cores"].as_u64() >= Some(1));
+}
+
+#[test]
+fn a_run_leaves_its_pictures_and_report() {
+    let place = Place::with_small();
+    place.ok(&["train", "small.toml", "--out", "run", "--set", "output.report=true"]);
+    for name in ["bounds", "ess", "log-normaliser", "log-weights", "density"] {
+        let svg = String::from_utf8(place.read(&format!("run/plots/{name}.svg"))).unwrap();
+        assert!(svg.contains("<svg") && !svg.contains("no data yet"), "{name}");
+        assert!(place.read(&format!("run/plots/{name}.png")).starts_with(b"\x89PNG"), "{name}");
+    }
+    let report = String::from_utf8(place.read("run/report.html")).unwrap();
+    assert!(report.contains("nats a row") && !report.contains("src=\"http"));
+    fs::remove_file(place.path("run/report.html")).unwrap();
+    place.ok(&["plot", "run"]);
+    assert!(place.path("run/report.html").exists());
+    for name in ["config.toml", "metrics.jsonl", "eval.json", "model.safetensors"] {
+        assert!(place.path("run").join(name).exists(), "{name}");
+    }
+    let events = fs::read_dir(place.path("run")).unwrap();
+    let is_events = |name: &str| name.starts_with("events.out.tfevents.");
+    assert!(events.into_iter().any(|e| is_events(&e.unwrap().file_name().to_string_lossy())));
+}
+
+/// The shipped examples are sound configs on sound data.
+#[test]
+fn examples_are_sound() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            Place::new().ok(&["plan", &path.display().to_string()]);
+            count += 1;
+        }
+    }
+    assert!(count >= 5, "{count} examples");
+}
