@@ -1,6 +1,7 @@
 //! End-to-end tests: the real binary, as a user runs it.
 
-#![allow(clippy::unwrap_used)] // a test may panic
+// A test may panic and print.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::format_collect)]
 
 mod commands;
 mod gaussian;

@@ -3,6 +3,9 @@
 //!
 //! `just fuzz` searches further, with coverage.
 
+// A test may panic and print.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
 use cap::Cap;
 use snel_tests::hostile::{Draws, TARGETS, Target, damage};
 use std::alloc::System;

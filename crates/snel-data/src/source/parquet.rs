@@ -38,7 +38,12 @@ impl ParquetRows {
     pub(super) fn open(path: &Path, wanted: &[String]) -> Result<Self, DataError> {
         let file = checked(path)?;
         let malformed = |reason: String| malformed(path, reason);
-        let index = guarded(path, || ArrowReaderMetadata::load(&file, Default::default()))?;
+        let index = guarded(path, || {
+            ArrowReaderMetadata::load(
+                &file,
+                parquet::arrow::arrow_reader::ArrowReaderOptions::default(),
+            )
+        })?;
         let index = index.map_err(|e| malformed(e.to_string()))?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(Pages::new(file), index);
         let fields = builder.schema().fields().clone();

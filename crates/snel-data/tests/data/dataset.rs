@@ -31,7 +31,7 @@ fn parts_are_the_rows_of_the_file_scaled_by_the_training_rows() {
     let data = Dataset::load(&spec, folder.path()).unwrap();
     assert_eq!([data.train.len(), data.valid.len(), data.test.len()], [800, 100, 100]);
     assert_eq!(data.columns, ["a", "b", "c"]);
-    let train = all(&data.train);
+    let train = all(&*data.train);
     for k in 0..3 {
         let column = || train.iter().skip(k).step_by(3).map(|&v| f64::from(v));
         // Each value is off by at most half a unit of f32, 6e-8 times its size (at most 3 here).
@@ -41,7 +41,7 @@ fn parts_are_the_rows_of_the_file_scaled_by_the_training_rows() {
     }
     // Every row of the file is in one part, in order, and comes back through the inverse.
     let mut seen: Vec<u32> = Vec::new();
-    for part in [&data.train, &data.valid, &data.test] {
+    for part in [&*data.train, &data.valid, &data.test] {
         let mut values: Vec<f64> = all(part).iter().map(|&v| f64::from(v)).collect();
         data.standardise.invert(&mut values);
         let firsts: Vec<u32> = values.chunks(3).map(|row| row[0].round() as u32).collect();
@@ -61,7 +61,8 @@ fn a_small_memory_limit_changes_nothing_but_the_place() {
     let far = Dataset::load(&spec, folder.path()).unwrap();
     assert!(near.train.in_memory() && !far.train.in_memory());
     assert_eq!(near.standardise, far.standardise);
-    for (a, b) in [(&near.train, &far.train), (&near.valid, &far.valid), (&near.test, &far.test)] {
+    for (a, b) in [(&*near.train, &*far.train), (&near.valid, &far.valid), (&near.test, &far.test)]
+    {
         assert_eq!(all(a), all(b));
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "scratch files have no name");
@@ -81,7 +82,7 @@ fn one_file_a_part() {
         (data.standardise.mean(), data.standardise.sd()),
         (&[1.0, 3.0][..], &[1.0, 2.0][..])
     );
-    assert_eq!(all(&data.train), [-1.0, -1.0, 1.0, 1.0]);
+    assert_eq!(all(&*data.train), [-1.0, -1.0, 1.0, 1.0]);
     assert_eq!(all(&data.valid), [0.0, 0.0]);
     assert_eq!(all(&data.test), [2.0, 0.0, 3.0, 0.5]);
 
@@ -104,7 +105,7 @@ fn constant_columns_and_values_beyond_f32() {
     spec.standardise = false;
     let data = Dataset::load(&spec, folder.path()).unwrap();
     assert_eq!(data.standardise.log_det(), 0.0);
-    assert_eq!(all(&data.train)[1], 7.0);
+    assert_eq!(all(&*data.train)[1], 7.0);
     spec.standardise = true;
     spec.read = columns(&["0"]);
     assert_eq!(Dataset::load(&spec, folder.path()).unwrap().columns, ["0"]);
@@ -130,7 +131,7 @@ fn scratch_space_that_is_not_there() {
 fn the_true_log_density_is_in_the_units_of_the_rows() {
     let folder = Folder::new();
     let data = Dataset::load(&toy("funnel", 40_000), folder.path()).unwrap();
-    let rows = all(&data.train);
+    let rows = all(&*data.train);
     let n = data.train.len() as f64;
     let mean = rows.chunks(2).map(|row| data.true_log_density(row).unwrap()).sum::<f64>() / n;
     let entropy = 1.0 + std::f64::consts::TAU.ln() + 3.0f64.ln();
