@@ -17,7 +17,7 @@ lint:
 
 # Builds the documentation of the crates: target/doc
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps
 
 # Everything that CI runs
 ci:

@@ -1,6 +1,6 @@
 //! The `snel` binary: arguments, progress and messages. What it does is in `snel-train`.
 //!
-//! A command is one file in `commands/` with one function, from its arguments to a [`Failure`] or
+//! A command is one file in `commands/` with one function, from its arguments to a `Failure` or
 //! an exit code. Reports go to stdout, everything else to stderr.
 
 mod args;

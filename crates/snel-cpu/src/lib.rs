@@ -4,8 +4,8 @@
 //! memory does not grow with the number of samples. Chunks are summed exactly
 //! ([`snel_core::partial`]), so the number of threads cannot change a bit.
 //!
-//! Reading order: [`engine`] hands chunks to threads, [`chunk`] makes a chunk's gradient tile by
-//! tile, [`network`] runs a tile forward and backward, [`density`] and [`math`] do the rest.
+//! Reading order: `engine` hands chunks to threads, `chunk` makes a chunk's gradient tile by
+//! tile, `network` runs a tile forward and backward, `density` and `math` do the rest.
 
 mod chunk;
 mod density;
