@@ -48,11 +48,11 @@ pub struct StepPlan {
 }
 
 impl Batching {
-    /// The chunk size used unless one is configured: a power of two from 64 to 1,024 that gives
+    /// The chunk size used unless one is configured: a power of two from 128 to 1,024 that gives
     /// about 32 chunks. Smaller ones would spend their time on the conversion to fixed point,
-    /// which costs as much as the gradient of about ten points.
+    /// which costs as much as the gradient of a few points.
     pub fn default_chunk(batch: u64, samples: u64) -> u64 {
-        ((batch + samples) / 32).next_power_of_two().clamp(64, 1024)
+        ((batch + samples) / 32).next_power_of_two().clamp(128, 1024)
     }
 
     /// The plan of step `step` with exact sums in units of `2^-scale`.

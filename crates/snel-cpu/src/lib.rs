@@ -21,6 +21,8 @@ mod layer;
 mod math;
 mod network;
 mod packed;
+#[cfg(feature = "parts")]
+pub mod parts;
 mod peak;
 mod quadratic;
 mod team;
