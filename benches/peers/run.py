@@ -34,6 +34,8 @@ UNSET = ("OPENBLAS_CORETYPE", "NVPL_BLAS_DEBUG_CPU_TYPE", "MKL_DEBUG_CPU_TYPE", 
 def main():
     args = arguments()
     commands = available(args)
+    if not commands:
+        sys.exit("Nothing can be measured.")
     everything = args.shapes == "all"
     shapes = tables.SHAPES if everything else [named(name) for name in args.shapes.split(",")]
     print(f"{processor()}, {args.threads} threads, {args.rounds} rounds of {args.seconds:g} s each")

@@ -62,7 +62,11 @@ def summary(shape, good, medians):
     """Snel's ratios beside their targets."""
     if "snel" not in medians:
         return []
-    best = lambda peer: min(filter(lambda name: peer in name, medians), key=medians.get, default=None)
+
+    def best(peer):
+        names = [name for name in medians if name.startswith(peer)]
+        return min(names, key=medians.get, default=None)
+
     rows = [("", "Snel", "target", "met")]
     for label, name, target in (
         ("vs PyTorch eager", "torch eager", shape.targets.eager),
