@@ -24,7 +24,8 @@ VARIANTS = {
         for kind in ("eager", "compile")
         for chunk in ("", "-1024", "-4096")
         for keep in ("", "-keep")
-    ],
+    ]
+    + ["graph", "graph-keep"],
     "jax": ["jit", "scan-1024", "scan-4096"],
 }
 # Library settings that would slow a peer down (or speed it up) unnoticed.

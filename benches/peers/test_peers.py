@@ -74,7 +74,8 @@ class Peers(unittest.TestCase):
 
     @unittest.skipUnless(has("numpy", "torch"), "needs torch")
     def test_torch_computes_the_formula(self):
-        self.check("torch_step.py", "eager", "eager-64", "eager-100-keep", "compile", "compile-64")
+        self.check("torch_step.py", "eager", "eager-64", "eager-100-keep")
+        self.check("torch_step.py", "compile", "compile-64", "graph")
 
     @unittest.skipUnless(has("numpy", "jax"), "needs jax")
     def test_jax_computes_the_formula(self):
@@ -120,8 +121,12 @@ class Runner(unittest.TestCase):
         self.assertRegex(out, r"snel +failed +no such shape")
 
     def test_missing_snel_says_how_to_build_it(self):
-        out = self.run_with("--shapes", "first", "--snel", "/nowhere/snel")
-        self.assertIn("cargo build --release", out)
+        with self.assertRaisesRegex(SystemExit, "Nothing can be measured"):
+            self.run_with("--snel", "/nowhere/snel")
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            run.available(types.SimpleNamespace(
+                snel=pathlib.Path("/nowhere/snel"), variants="", seconds=1.0))
+        self.assertIn("cargo build --release", out.getvalue())
 
     def test_slow_variants_are_said(self):
         with tempfile.TemporaryDirectory() as folder:
