@@ -42,3 +42,13 @@ gallery folder="target/gallery":
 # Trains examples/EXAMPLE.toml
 train example *args:
     cargo run --locked --release -p snel-cli -- train examples/{{ example }}.toml {{ args }}
+
+# Looks for data races and bad memory in the engine's threads (the flags need RUSTC_BOOTSTRAP on a
+# stable compiler). Tests with a harness are left out of the first: its threads race by design.
+sanitize:
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
+        cargo test --locked -p snel-cpu --test no_allocation \
+        --target x86_64-unknown-linux-gnu --target-dir target/sanitize-thread
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" \
+        cargo test --locked -p snel-cpu --lib --tests \
+        --target x86_64-unknown-linux-gnu --target-dir target/sanitize-address
