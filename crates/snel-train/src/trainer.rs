@@ -52,7 +52,7 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// Training went wrong.
-    #[error("training diverged at step {step}: {source}")]
+    #[error("training diverged at step {step}")]
     Diverged {
         /// Steps done.
         step: u64,

@@ -119,7 +119,7 @@ pub enum Schedule {
 impl Optim {
     /// Learning rate of b.
     pub fn b_lr(&self) -> f64 {
-        self.b_lr.unwrap_or((DEFAULT_B_LR_RATIO * self.lr).min(f64::MAX))
+        self.b_lr.unwrap_or(DEFAULT_B_LR_RATIO * self.lr)
     }
 
     /// Weight decay; 0 for adam.
@@ -150,10 +150,12 @@ impl Optim {
 
     pub(super) fn check(&self, steps: u64, check: &mut Check<'_>) {
         let positive = |v: f64| v > 0.0 && v.is_finite();
-        check.that(positive(self.lr), "optim.lr", "a number above 0");
-        check.that(self.b_lr.is_none_or(positive), "optim.b_lr", "a number above 0");
-        let decay = self.weight_decay.is_none_or(|v| v >= 0.0 && v.is_finite());
-        check.that(decay, "optim.weight_decay", "a number from 0");
+        // An Adam step moves a parameter by about its learning rate; `f32` must hold the result.
+        let rate = |v: f64| v > 0.0 && v <= 1e3;
+        check.that(rate(self.lr), "optim.lr", "a number above 0, at most 1000");
+        check.that(self.b_lr.is_none_or(rate), "optim.b_lr", "a number above 0, at most 1000");
+        let decay = self.weight_decay.is_none_or(|v| (0.0..=1e3).contains(&v));
+        check.that(decay, "optim.weight_decay", "a number from 0 to 1000");
         let share = 0.0..1.0;
         check.that(share.contains(&self.beta1), "optim.beta1", "a number from 0 and below 1");
         check.that(share.contains(&self.beta2), "optim.beta2", "a number from 0 and below 1");
@@ -239,7 +241,7 @@ impl Train {
         check.count("train.samples", Some(self.samples), 1..=MOST);
         check.count("train.chunk", self.chunk, 1..=1 << 32);
         check.count("train.valid_every", Some(self.valid_every), 1..=MOST);
-        check.count("train.valid_samples", Some(self.valid_samples), 1..=MOST);
+        check.count("train.valid_samples", Some(self.valid_samples), 2..=MOST);
         check.count("train.checkpoint_every", Some(self.checkpoint_every), 1..=MOST);
         check.count("train.keep", Some(self.keep), 1..=1_000_000);
         check.count("train.patience", self.patience, 1..=MOST);
