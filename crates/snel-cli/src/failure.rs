@@ -123,7 +123,13 @@ fn classify(error: &RunError) -> (Option<String>, Exit) {
         RunError::Changed(_) => {
             (Some("start a new run in another folder with --out".to_owned()), Exit::Data)
         }
-        RunError::Nothing { .. } => {
+        RunError::NoCheckpoint(_) => {
+            (Some("start a new run in another folder with --out".to_owned()), Exit::Usage)
+        }
+        RunError::Memory(_) => {
+            (Some("choose a narrower network, or fewer --threads".to_owned()), Exit::TryAgain)
+        }
+        RunError::NoModel(_) => {
             (Some("train it to the end first, with `snel train`".to_owned()), Exit::Usage)
         }
     }
@@ -144,6 +150,9 @@ fn of_training(error: &TrainError) -> (Option<String>, Exit) {
             Some("the proposal and the base density do not overlap; fit both to the data".into()),
             Exit::Failed,
         ),
+        TrainError::NoModel => {
+            (Some("lower `optim.lr` and `optim.b_lr`, or widen the proposal".into()), Exit::Failed)
+        }
         TrainError::Engine(_) | TrainError::Collective(_) => (None, Exit::Failed),
     }
 }
@@ -168,7 +177,9 @@ fn of_file(error: &FileError) -> (Option<String>, Exit) {
 
 fn of_io(error: &std::io::Error) -> (Option<String>, Exit) {
     match error.kind() {
-        ErrorKind::NotFound => (Some("make that folder first, or name another".into()), Exit::Usage),
+        ErrorKind::NotFound => {
+            (Some("make that folder first, or name another".into()), Exit::Usage)
+        }
         ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
             let advice = "a file stands where a folder should be, or a folder for a file";
             (Some(format!("{advice}; name another")), Exit::TryAgain)

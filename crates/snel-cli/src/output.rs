@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(1_234_567), "1 234 567");
         assert_eq!(cell(-2.5), "    -2.50000");
-        assert_eq!(cell(1e300), "   1.0000e300");
+        assert_eq!(cell(1e300), "  1.0000e300");
         assert_eq!(cell(-1.25e-7), "  -1.2500e-7");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");

@@ -335,7 +335,9 @@ impl DataError {
             Self::Delimiter { .. } => "give one ASCII character, such as `,` or `;`",
             Self::Fractions { .. } => "give three fractions that sum to 1, such as [0.8, 0.1, 0.1]",
             Self::TooFewRows { .. } => "give more rows, or a larger fraction",
-            Self::Scratch { .. } => "free space there, set TMPDIR to another folder, or raise `data.memory_limit_mib`",
+            Self::Scratch { .. } => {
+                "free space there, set TMPDIR to another folder, or raise `data.memory_limit_mib`"
+            }
             _ => return None,
         };
         Some(advice.to_owned())

@@ -35,14 +35,7 @@ pub fn page(
         Headline {
             name: format!("Log-likelihood of the {split} rows, standardised units"),
             interval: range(e.interval),
-            explanation: vec![
-                HOW_TO_READ.to_owned(),
-                format!(
-                    "The interval is about the normaliser. How well {} rows stand for all others \
-                     is another matter: the standard error of their mean is {:.3} nats.",
-                    e.rows, e.rows_se
-                ),
-            ],
+            explanation: vec![HOW_TO_READ.to_owned(), about_rows(e.rows, e.rows_se)],
         },
         Headline {
             name: format!("Log-likelihood of the {split} rows, original units"),
@@ -93,6 +86,18 @@ pub fn page(
         config: config.to_toml(),
         command: command.to_owned(),
     })
+}
+
+fn about_rows(rows: u64, se: f64) -> String {
+    let error = if se.is_finite() {
+        format!("the standard error of their mean is {se:.3} nats")
+    } else {
+        "a single row does not tell".to_owned()
+    };
+    format!(
+        "The interval is about the normaliser. How well {rows} rows stand for all others is \
+         another matter: {error}."
+    )
 }
 
 /// An energy in words.

@@ -74,6 +74,9 @@ pub enum TrainError {
     /// The proposal's samples give no first value of `b`.
     #[error("no usable log-weight among {0} samples of the proposal")]
     NoStart(u64),
+    /// The bound was never finite, so there is no best model, and the last one is worth nothing.
+    #[error("no model to keep: the bound on the validation rows was never finite")]
+    NoModel,
 }
 
 /// A run in progress.

@@ -6,6 +6,8 @@ use super::check::{Check, MOST};
 
 /// `b` must follow what the energy does to `log Z`, so it moves faster than a weight.
 const DEFAULT_B_LR_RATIO: f64 = 5.0;
+/// An Adam step moves a parameter by about its learning rate, and `f32` must hold the result.
+const MOST_LR: f64 = 1e3;
 const DEFAULT_WEIGHT_DECAY: f64 = 1e-2;
 const DEFAULT_STEP_FACTOR: f64 = 0.1;
 
@@ -41,9 +43,9 @@ pub enum ObjectiveKind {
 pub struct Optim {
     /// The update rule.
     pub algorithm: Algorithm,
-    /// Learning rate, above 0.
+    /// Learning rate, above 0, at most 1000.
     pub lr: f64,
-    /// Learning rate of the log-normaliser b, above 0. Default: 5 times `lr`.
+    /// Learning rate of the log-normaliser b, above 0, at most 1000. Default: 5 times `lr`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b_lr: Option<f64>,
     /// Decoupled weight decay, times the learning rate; never applied to b.
@@ -119,7 +121,7 @@ pub enum Schedule {
 impl Optim {
     /// Learning rate of b.
     pub fn b_lr(&self) -> f64 {
-        self.b_lr.unwrap_or(DEFAULT_B_LR_RATIO * self.lr)
+        self.b_lr.unwrap_or((DEFAULT_B_LR_RATIO * self.lr).min(MOST_LR))
     }
 
     /// Weight decay; 0 for adam.
@@ -150,8 +152,7 @@ impl Optim {
 
     pub(super) fn check(&self, steps: u64, check: &mut Check<'_>) {
         let positive = |v: f64| v > 0.0 && v.is_finite();
-        // An Adam step moves a parameter by about its learning rate; `f32` must hold the result.
-        let rate = |v: f64| v > 0.0 && v <= 1e3;
+        let rate = |v: f64| v > 0.0 && v <= MOST_LR;
         check.that(rate(self.lr), "optim.lr", "a number above 0, at most 1000");
         check.that(self.b_lr.is_none_or(rate), "optim.b_lr", "a number above 0, at most 1000");
         let decay = self.weight_decay.is_none_or(|v| (0.0..=1e3).contains(&v));

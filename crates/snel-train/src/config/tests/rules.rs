@@ -42,6 +42,7 @@ const REFUSED: &[&str] = &[
     "model.base.scale=0",
     "proposal.scale=0",
     "proposal.scale=inf",
+    "proposal.scale=1e-4",
     "proposal.df=3",
     "proposal.components=3",
     "proposal.covariance=full",
@@ -55,6 +56,8 @@ const REFUSED: &[&str] = &[
     "optim.lr=nan",
     "optim.lr=inf",
     "optim.lr=1e400",
+    "optim.lr=1001",
+    "optim.b_lr=1001",
     "optim.b_lr=-1",
     "optim.weight_decay=-1e-9",
     "optim.beta1=1",
@@ -135,6 +138,9 @@ fn values_at_the_edge_are_taken() {
 #[test]
 fn keys_of_another_kind_are_refused() {
     let cases = [
+        ("data={ path = \"x.csv\", member = \"a\" }", "data.member"),
+        ("data={ path = \"x.npy\", delimiter = \";\" }", "data.delimiter"),
+        ("data={ path = \"x.parquet\", header = true }", "data.header"),
         ("proposal={ kind = \"uniform\", scale = 2 }", "proposal.scale"),
         ("proposal={ kind = \"student\", margin = 2 }", "proposal.margin"),
         ("model={ energy = \"quadratic\", width = 8 }", "model.width"),
