@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::eval_report::EvalReport;
 use crate::model_file::ModelFile;
 use crate::pictures::Picture;
+use crate::plot::grouped;
 use crate::report::{HOW_TO_READ, Headline, Report, Table, html};
 
 /// The page as text. `source` says where the data came from, `command` what made the run.
@@ -20,7 +21,7 @@ pub fn page(
     let facts = vec![
         fact("data", format!("{source}: {} columns", header.columns.len())),
         fact("energy", energy(&header.model.energy)),
-        fact("parameters", format!("{} and b", model.parameters.len() - 1)),
+        fact("parameters", format!("{} and b", grouped(model.parameters.len() - 1))),
         fact("base density", base(&header.model.base)),
         fact("proposal", density(&header.model.proposal)),
         fact("objective", format!("{:?}", header.objective).to_uppercase()),
@@ -68,10 +69,14 @@ pub fn page(
             row("log Z", with_error(e.log_z)),
             row("b, learned", format!("{:.5}", e.b)),
             row("b − log Z", with_error(e.b_minus_log_z)),
-            row("samples", e.weights.samples.to_string()),
+            row("samples", grouped(e.weights.samples as usize)),
             row(
                 "effective samples",
-                format!("{:.0} ({:.2} %)", e.weights.ess, 100.0 * e.weights.ess_fraction),
+                format!(
+                    "{} ({:.2} %)",
+                    grouped(e.weights.ess as usize),
+                    100.0 * e.weights.ess_fraction
+                ),
             ),
             row("largest share of weight", format!("{:.4} %", 100.0 * e.weights.largest_share)),
         ],
