@@ -149,8 +149,10 @@ impl Toy {
     pub fn dims(self) -> (usize, usize) {
         const MANY: usize = 65_536;
         match self {
-            Self::Rings | Self::Pinwheel | Self::Checkerboard | Self::TwoMoons => (2, 2),
-            Self::Funnel | Self::Banana => (2, MANY),
+            Self::Rings | Self::Pinwheel | Self::Checkerboard | Self::TwoMoons | Self::Banana => {
+                (2, 2)
+            }
+            Self::Funnel => (2, MANY),
             Self::Gaussian | Self::GaussianMixture => (1, MANY),
         }
     }

@@ -237,10 +237,17 @@ impl Default for Train {
 
 impl Train {
     pub(super) fn check(&self, check: &mut Check<'_>) {
-        check.count("train.steps", Some(self.steps), 1..=MOST);
+        // Steps and chunks are numbered in 32 bits, in the counters of the random numbers.
+        check.count("train.steps", Some(self.steps), 1..=u64::from(u32::MAX));
         check.count("train.batch", Some(self.batch), 1..=1 << 32);
         check.count("train.samples", Some(self.samples), 1..=MOST);
         check.count("train.chunk", self.chunk, 1..=1 << 32);
+        if let Some(chunk) = self.chunk.filter(|_| check.clean("train")) {
+            let points = (self.batch as u64).saturating_add(self.samples);
+            let least = points.div_ceil(1 << 31);
+            let allowed = format!("at least {least} for {points} rows and samples a step");
+            check.that(chunk as u64 >= least, "train.chunk", &allowed);
+        }
         check.count("train.valid_every", Some(self.valid_every), 1..=MOST);
         check.count("train.valid_samples", Some(self.valid_samples), 2..=MOST);
         check.count("train.checkpoint_every", Some(self.checkpoint_every), 1..=MOST);
