@@ -242,7 +242,7 @@ impl Train {
         check.count("train.batch", Some(self.batch), 1..=1 << 32);
         check.count("train.samples", Some(self.samples), 1..=MOST);
         check.count("train.chunk", self.chunk, 1..=1 << 32);
-        if let Some(chunk) = self.chunk.filter(|_| check.clean("train")) {
+        if let Some(chunk) = self.chunk.filter(|&chunk| chunk > 0 && check.clean("train")) {
             let points = (self.batch as u64).saturating_add(self.samples);
             let least = points.div_ceil(1 << 31);
             let allowed = format!("at least {least} for {points} rows and samples a step");

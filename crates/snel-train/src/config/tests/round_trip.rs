@@ -84,7 +84,7 @@ fn optim() -> impl Strategy<Value = String> {
 
 fn overrides() -> impl Strategy<Value = Vec<String>> {
     let train = (1..=1_u64 << 40, 1..=1_u64 << 32, any::<bool>()).prop_map(|(m, n, some)| {
-        let more = if some { ", chunk = 3, patience = 1e3" } else { "" };
+        let more = if some { ", chunk = 1024, patience = 1e3" } else { "" };
         format!("{{ samples = {m}, batch = {n}{more} }}")
     });
     let name = "[^\\p{C}/\\\\.\"]{1,20}".prop_map(|name| format!("\"{name}\""));
