@@ -1,5 +1,6 @@
 //! What the tests in `tests/tests/` share with each other and with the fuzz targets in `fuzz/`.
 
+#![forbid(unsafe_code)]
 #![allow(
     clippy::expect_used,
     clippy::panic,

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use snel_core::activation::Activation;
+use snel_cpu::InstructionSet;
+use snel_train::bench::Proposal;
 use snel_train::config::Split;
 
 /// Trains energy-based models by the self-normalised likelihood, and uses them.
@@ -34,6 +37,11 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Check a config and its data and tell the cost of the run, without training
     Plan(PlanArgs),
+    /// Measure how fast this machine trains
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Tell what this machine has for Snel to use
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -212,6 +220,75 @@ pub(crate) struct DoctorArgs {
     /// Print one JSON document on stdout instead of a summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Time one training step: data, samples, gradient, reduction, update
+    Step(BenchStepArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchStepArgs {
+    /// Values of a point, D
+    #[arg(long, value_name = "D", default_value_t = 8, value_parser = size())]
+    pub(crate) dim: u64,
+    /// Units of a hidden layer
+    #[arg(long, value_name = "W", default_value_t = 128, value_parser = size())]
+    pub(crate) width: u64,
+    /// Hidden layers
+    #[arg(long, value_name = "H", default_value_t = 3,
+        value_parser = clap::value_parser!(u64).range(..=1024))]
+    pub(crate) depth: u64,
+    /// Proposal samples of a step
+    #[arg(long, value_name = "M", default_value_t = 65_536,
+        value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(crate) samples: u64,
+    /// Data rows of a step
+    #[arg(long, value_name = "n", default_value_t = 4096,
+        value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
+    pub(crate) batch: u64,
+    /// Non-linearity: silu, relu, tanh, gelu or softplus
+    #[arg(long, default_value = "silu", value_parser = activation)]
+    pub(crate) activation: Activation,
+    /// Proposal density: gaussian (full covariance), diagonal, student, uniform or mixture
+    #[arg(long, default_value = "gaussian", value_parser = proposal)]
+    pub(crate) proposal: Proposal,
+    /// Instruction set, one of those that `snel doctor` lists [default: the first of them]
+    #[arg(long, value_name = "SET", value_parser = instruction_set)]
+    pub(crate) instruction_set: Option<InstructionSet>,
+    /// Seconds to measure for, at least
+    #[arg(long, value_name = "S", default_value_t = 3)]
+    pub(crate) seconds: u64,
+    /// Measure exactly this many steps instead
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: Option<u64>,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Print one JSON document on stdout instead of a summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn size() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=1 << 16)
+}
+
+fn activation(name: &str) -> Result<Activation, String> {
+    let found = Activation::ALL.into_iter().find(|a| format!("{a:?}").eq_ignore_ascii_case(name));
+    found.ok_or_else(|| "use silu, relu, tanh, gelu or softplus".to_owned())
+}
+
+fn proposal(name: &str) -> Result<Proposal, String> {
+    let found = Proposal::ALL.into_iter().find(|p| format!("{p:?}").eq_ignore_ascii_case(name));
+    found.ok_or_else(|| "use gaussian, diagonal, student, uniform or mixture".to_owned())
+}
+
+fn instruction_set(name: &str) -> Result<InstructionSet, String> {
+    let present = InstructionSet::present();
+    let names = present.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let found = present.into_iter().find(|set| set.to_string() == name);
+    found.ok_or_else(|| format!("this machine has {names}"))
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::io::ErrorKind;
 
 use snel_data::DataError;
+use snel_train::bench::BenchError;
 use snel_train::config::ConfigError;
 use snel_train::container::ContainerError;
 use snel_train::file::FileError;
@@ -45,6 +46,16 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let hint = error.hint().map(Into::into);
         Self { error: error.into(), hint, exit: Exit::Usage }
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Self {
+        let exit = match error {
+            BenchError::Threads(_) => Exit::TryAgain,
+            BenchError::Step(_) => Exit::Failed,
+        };
+        Self { error: error.into(), hint: None, exit }
     }
 }
 

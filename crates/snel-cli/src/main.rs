@@ -3,6 +3,8 @@
 //! A command is one file in `commands/` with one function, from its arguments to a `Failure` or
 //! an exit code. Reports go to stdout, everything else to stderr.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod commands;
 mod exit;
@@ -13,7 +15,7 @@ mod progress;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command};
+use crate::args::{Bench, Cli, Command};
 use crate::exit::Exit;
 
 fn main() -> std::process::ExitCode {
@@ -26,6 +28,7 @@ fn main() -> std::process::ExitCode {
         Command::Plot(args) => commands::plot::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Plan(args) => commands::plan::run(&args),
+        Command::Bench { what: Bench::Step(args) } => commands::bench::step(&args),
         Command::Doctor(args) => Ok(commands::doctor::run(&args)),
         Command::Completions(args) => Ok(commands::completions::run(&args)),
     };

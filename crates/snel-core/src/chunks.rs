@@ -2,16 +2,19 @@
 
 use std::ops::Range;
 
+use smallvec::{SmallVec, smallvec};
+
 /// A set of chunks as sorted, disjoint, non-adjacent ranges: small however many chunks there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChunkSet {
-    ranges: Vec<Range<u32>>,
+    /// One or two are the common case, and need no memory of their own.
+    ranges: SmallVec<[Range<u32>; 2]>,
 }
 
 impl ChunkSet {
     /// The chunks of one range.
     pub fn of(range: Range<u32>) -> Self {
-        Self { ranges: if range.is_empty() { vec![] } else { vec![range] } }
+        Self { ranges: if range.is_empty() { smallvec![] } else { smallvec![range] } }
     }
 
     /// Number of chunks.
@@ -35,15 +38,20 @@ impl ChunkSet {
         self.ranges.iter().cloned().flatten()
     }
 
-    /// Adds `chunk`; false if it was there already.
-    pub fn insert(&mut self, chunk: u32) -> bool {
-        if self.contains(chunk) {
-            return false;
+    /// The chunk at `position` in ascending order.
+    pub fn get(&self, mut position: u32) -> Option<u32> {
+        for range in &self.ranges {
+            if position < range.len() as u32 {
+                return Some(range.start + position);
+            }
+            position -= range.len() as u32;
         }
-        let at = self.ranges.partition_point(|r| r.start < chunk);
-        self.ranges.insert(at, chunk..chunk + 1);
-        self.join();
-        true
+        None
+    }
+
+    /// Removes all chunks.
+    pub fn clear(&mut self) {
+        self.ranges.clear();
     }
 
     /// Adds all of `other`.
@@ -57,7 +65,7 @@ impl ChunkSet {
                 return Err(mine.start.max(theirs.start));
             }
         }
-        self.ranges.extend_from_slice(&other.ranges);
+        self.ranges.extend(other.ranges.iter().cloned());
         self.ranges.sort_by_key(|r| r.start);
         self.join();
         Ok(())
@@ -81,28 +89,34 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    fn of(values: &BTreeSet<u32>) -> ChunkSet {
+        let mut set = ChunkSet::default();
+        values.iter().for_each(|&v| set.merge(&ChunkSet::of(v..v + 1)).unwrap());
+        set
+    }
+
     proptest! {
         #[test]
-        fn behaves_as_a_set(first in prop::collection::vec(0u32..50, 0..60), second in prop::collection::vec(0u32..50, 0..60)) {
-            let build = |values: &[u32]| {
-                let (mut set, mut model) = (ChunkSet::default(), BTreeSet::new());
-                for &v in values {
-                    assert_eq!(set.insert(v), model.insert(v));
-                }
-                (set, model)
-            };
-            let (mut a, model_a) = build(&first);
-            let (b, model_b) = build(&second);
-            prop_assert_eq!(a.iter().collect::<Vec<_>>(), model_a.iter().copied().collect::<Vec<_>>());
-            prop_assert_eq!(a.len() as usize, model_a.len());
+        fn behaves_as_a_set(
+            first in prop::collection::btree_set(0u32..50, 0..60),
+            second in prop::collection::btree_set(0u32..50, 0..60),
+        ) {
+            let (mut a, b) = (of(&first), of(&second));
+            prop_assert_eq!(a.iter().collect::<BTreeSet<_>>(), first.clone());
+            prop_assert_eq!(a.len() as usize, first.len());
+            for (i, &chunk) in first.iter().enumerate() {
+                prop_assert_eq!(a.get(i as u32), Some(chunk));
+            }
+            prop_assert_eq!(a.get(first.len() as u32), None);
+            prop_assert!((0..50).all(|chunk| a.contains(chunk) == first.contains(&chunk)));
             let before = a.clone();
             match a.merge(&b) {
                 Ok(()) => {
-                    prop_assert!(model_a.is_disjoint(&model_b));
-                    prop_assert_eq!(a.iter().collect::<BTreeSet<_>>(), &model_a | &model_b);
+                    prop_assert!(first.is_disjoint(&second));
+                    prop_assert_eq!(a.iter().collect::<BTreeSet<_>>(), &first | &second);
                 }
                 Err(chunk) => {
-                    prop_assert!(model_a.contains(&chunk) && model_b.contains(&chunk));
+                    prop_assert!(first.contains(&chunk) && second.contains(&chunk));
                     prop_assert_eq!(a, before);
                 }
             }

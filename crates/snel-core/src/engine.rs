@@ -100,7 +100,7 @@ pub trait Engine: Send {
     /// Adds the gradients and statistics of `chunks` of `plan` to `partial`.
     ///
     /// # Errors
-    /// [`EngineError`]; the partial may then hold some of the chunks.
+    /// [`EngineError`]; the partial is then as it was.
     fn accumulate(
         &mut self,
         plan: &StepPlan,
@@ -109,7 +109,7 @@ pub trait Engine: Send {
     ) -> Result<(), EngineError>;
 
     /// Applies a whole step's gradient and advances the step.
-    fn apply(&mut self, reduced: &Reduced) -> Applied;
+    fn apply(&mut self, reduced: &Reduced<'_>) -> Applied;
 
     /// Advances the step without an update: the step was refused.
     fn skip(&mut self);

@@ -5,6 +5,8 @@
 //! `lw = log d - E - log q` a log-weight, `u = lw - b`. All logarithms are natural, all densities
 //! are in nats.
 
+#![forbid(unsafe_code)]
+
 pub mod activation;
 pub mod chunks;
 pub mod collective;
@@ -27,3 +29,4 @@ pub mod shuffle;
 pub mod state;
 pub mod statistics;
 pub mod step;
+pub mod vectorise;

@@ -2,17 +2,16 @@
 //!
 //! The gradient of every objective is a cotangent-weighted sum of energy gradients,
 //! `Σ_rows c_data ∇E + Σ_samples c_sample ∇E`, and the gradient of `b` is the sum of the
-//! cotangents: `b` behaves as one more bias. With `u = log d - E - log q - b` at a point:
+//! cotangents: `b` behaves as one more bias. With the weight `w = exp(log d - E - log q - b)` of a
+//! point and `ν = M/n`:
 //!
 //! | objective | row, times `n` | sample, times `M` | source |
 //! |---|---|---|---|
-//! | SNL | `1` | `-exp(u)` | Senetaire et al., arXiv 2503.07021, eq. 15 |
-//! | IS-MLE | `1` | `-exp(u)`, divided by its own mean after the reduction | their eq. 6 |
-//! | NCE, `a = u - log(M/n)` | `sigmoid(-a)` | `-sigmoid(a) M/n` | Gutmann, Hyvärinen 2010 |
+//! | SNL | `1` | `-w` | Senetaire et al., arXiv 2503.07021, eq. 15 |
+//! | IS-MLE | `1` | `-w`, divided by its own mean after the reduction | their eq. 6 |
+//! | NCE | `ν / (ν + w)` | `-ν w / (ν + w)` | Gutmann, Hyvärinen 2010 |
 
 use serde::{Deserialize, Serialize};
-
-use crate::activation::sigmoid;
 
 /// A weight above `exp` of this is an overflow: it is counted and the step is refused. It leaves
 /// an `f32` gradient room for 2,000 times an energy gradient of 10.
@@ -25,7 +24,7 @@ pub enum Objective {
     /// Self-normalised likelihood: an unbiased lower bound, tight at `b = log Z`.
     Snl,
     /// Importance-sampled maximum likelihood: a biased gradient. `b` is a running reference that
-    /// keeps `exp(u)` in range; it follows the SNL gradient.
+    /// keeps weights in range; it follows the SNL gradient.
     IsMle,
     /// Noise-contrastive estimation against the proposal.
     Nce,
@@ -45,20 +44,22 @@ impl Objective {
         self == Self::Nce
     }
 
-    /// `n dL/dE` at a data row. `log_ratio` is `log(M / n)`.
-    pub fn row_cotangent(self, u: f64, log_ratio: f64) -> f64 {
+    /// `n dL/dE` at a data row of weight `weight`, which may be infinite. `ratio` is `M / n`.
+    #[inline]
+    pub fn row_cotangent(self, weight: f64, ratio: f64) -> f64 {
         match self {
             Self::Snl | Self::IsMle => 1.0,
-            Self::Nce => sigmoid(log_ratio - u),
+            Self::Nce => ratio / (ratio + weight),
         }
     }
 
-    /// `M dL/dE` at a proposal sample. `log_ratio` is `log(M / n)`.
-    pub fn sample_cotangent(self, u: f64, log_ratio: f64) -> f64 {
+    /// `M dL/dE` at a proposal sample of finite weight `weight`. `ratio` is `M / n`.
+    #[inline]
+    pub fn sample_cotangent(self, weight: f64, ratio: f64) -> f64 {
         match self {
-            Self::Snl | Self::IsMle => -u.exp(),
+            Self::Snl | Self::IsMle => -weight,
             // The loss is a mean over rows: a sample counts 1/n, which is (M/n) / M.
-            Self::Nce => -sigmoid(u - log_ratio) * log_ratio.exp(),
+            Self::Nce => -ratio * weight / (ratio + weight),
         }
     }
 }

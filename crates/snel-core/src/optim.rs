@@ -6,7 +6,7 @@
 //!    One heavy sample would otherwise fill Adam's second moment of `b` for thousands of steps,
 //!    during which `b` would stand still.
 //! 3. The update is element-wise in f64, rounded to f32 once at the end: no order to depend on.
-//!    The norm for clipping is summed in index order.
+//!    The norm for clipping is summed in a fixed order, every eighth square together.
 //!
 //! Sources: Kingma, Ba 2015 (Adam); Loshchilov, Hutter 2019 (decoupled decay, cosine schedule).
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::{Layout, SegmentKind};
 use crate::state::State;
+use crate::vectorise::vectorised;
 
 /// The optimiser of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,7 +114,7 @@ impl Optim {
     /// Applies `gradient` (length of the layout) to `state`, in place, and advances its step.
     pub fn update(&self, layout: &Layout, gradient: &[f64], state: &mut State) -> Applied {
         let b = layout.b();
-        let gradient_norm = gradient[..b].iter().map(|g| g * g).sum::<f64>().sqrt();
+        let gradient_norm = norm(&gradient[..b]);
         let clip = match self.clip_norm {
             Some(limit) if gradient_norm > limit => limit / gradient_norm,
             _ => 1.0,
@@ -123,25 +124,98 @@ impl Optim {
         state.updates += 1;
         // Bias corrections; i32 is enough, for both are one long before 2^31 updates.
         let t = state.updates.min(1 << 30) as i32;
-        let correct1 = 1.0 - self.beta1.powi(t);
-        let correct2 = 1.0 - self.beta2.powi(t);
+        let adam = Adam {
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            correct1: 1.0 / (1.0 - self.beta1.powi(t)),
+            correct2: 1.0 / (1.0 - self.beta2.powi(t)),
+        };
         for segment in layout.segments() {
-            let is_b = segment.kind == SegmentKind::LogNormaliser;
-            let lr = schedule * if is_b { self.b_lr } else { self.lr };
+            let range = segment.range();
+            let p = &mut state.parameters[range.clone()];
+            let m = &mut state.first_moment[range.clone()];
+            let v = &mut state.second_moment[range.clone()];
             let decay = if segment.kind == SegmentKind::Weight { self.weight_decay } else { 0.0 };
-            for i in segment.range() {
-                let p = f64::from(state.parameters[i]);
-                let g = if is_b { gradient[i].clamp(-1.0, 1.0) } else { gradient[i] * clip };
-                let m = self.beta1 * f64::from(state.first_moment[i]) + (1.0 - self.beta1) * g;
-                let v = self.beta2 * f64::from(state.second_moment[i]) + (1.0 - self.beta2) * g * g;
-                let step = (m / correct1) / ((v / correct2).sqrt() + self.epsilon);
-                state.first_moment[i] = m as f32;
-                state.second_moment[i] = v as f32;
-                state.parameters[i] = (p - lr * (step + decay * p)) as f32;
+            if segment.kind == SegmentKind::LogNormaliser {
+                adam.update(
+                    p,
+                    m,
+                    v,
+                    &[gradient[b].clamp(-1.0, 1.0)],
+                    1.0,
+                    schedule * self.b_lr,
+                    decay,
+                );
+            } else {
+                adam.update(p, m, v, &gradient[range], clip, schedule * self.lr, decay);
             }
         }
         Applied { gradient_norm, lr: schedule * self.lr }
     }
+}
+
+/// Adam's constants at one update.
+struct Adam {
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    /// Bias corrections of the two moments, as factors.
+    correct1: f64,
+    correct2: f64,
+}
+
+impl Adam {
+    /// Updates parameters `p` with moments `m` and `v` by `factor * gradient`.
+    #[allow(clippy::too_many_arguments)] // the letters of the algorithm
+    fn update(
+        &self,
+        p: &mut [f32],
+        m: &mut [f32],
+        v: &mut [f32],
+        gradient: &[f64],
+        factor: f64,
+        lr: f64,
+        decay: f64,
+    ) {
+        let Self { beta1, beta2, epsilon, correct1, correct2 } = *self;
+        vectorised(
+            #[inline(always)]
+            || {
+                let moments = m.iter_mut().zip(v.iter_mut());
+                for ((p, (m, v)), g) in p.iter_mut().zip(moments).zip(gradient) {
+                    let (old, g) = (f64::from(*p), g * factor);
+                    let first = beta1 * f64::from(*m) + (1.0 - beta1) * g;
+                    let second = beta2 * f64::from(*v) + (1.0 - beta2) * g * g;
+                    let step = first * correct1 / ((second * correct2).sqrt() + epsilon);
+                    *m = first as f32;
+                    *v = second as f32;
+                    *p = (old - lr * (step + decay * old)) as f32;
+                }
+            },
+        );
+    }
+}
+
+/// Euclidean norm.
+fn norm(values: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    vectorised(
+        #[inline(always)]
+        || {
+            let (blocks, rest) = values.as_chunks::<LANES>();
+            for block in blocks {
+                for (sum, v) in sums.iter_mut().zip(block) {
+                    *sum += v * v;
+                }
+            }
+            for (sum, v) in sums.iter_mut().zip(rest) {
+                *sum += v * v;
+            }
+        },
+    );
+    sums.iter().sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Exact sums of gradients.
 //!
-//! A [`Partial`] holds, per parameter, the sum of some chunks' gradients as a count of `2^-scale`
+//! [`Sums`] hold, per parameter, the sum of some chunks' gradients as a count of `2^-scale`
 //! in an `i64`. Integers add to the same value in any order; so threads, workers and transports
-//! may share the work as they like, and the trained parameters still agree to the last bit.
+//! may share the work as they like, and the trained parameters still agree to the last bit. A
+//! [`Partial`] is such sums with the set of their chunks.
 //!
 //! Invariants
 //! 1. A partial knows its chunks; no chunk is counted twice.
@@ -15,7 +16,8 @@
 //! had, so that [`Partial::reduce`] can say which scale would have done, once and for all workers.
 
 use crate::chunks::ChunkSet;
-use crate::statistics::Statistics;
+use crate::statistics::{Statistics, Tally};
+use crate::vectorise::vectorised;
 
 /// Bits of head-room kept above the largest magnitude of the step before.
 const HEADROOM_BITS: i32 = 8;
@@ -34,9 +36,9 @@ pub enum Side {
     Samples,
 }
 
-/// Exact sums over some chunks of one step.
-#[derive(Debug, Clone)]
-pub struct Partial {
+/// Sums over some chunks of one step, without their numbers: what one thread of an engine keeps.
+#[derive(Debug, Clone, Default)]
+pub struct Sums {
     scale: i32,
     n_chunks: u32,
     rows: Vec<i64>,
@@ -44,6 +46,12 @@ pub struct Partial {
     samples: Vec<i64>,
     largest: f32,
     statistics: Statistics,
+}
+
+/// Exact sums over some chunks of one step.
+#[derive(Debug, Clone)]
+pub struct Partial {
+    sums: Sums,
     chunks: ChunkSet,
 }
 
@@ -101,19 +109,17 @@ pub enum StepError {
 }
 
 /// The sums of a whole step, ready to be applied.
-#[derive(Debug, Clone)]
-pub struct Reduced {
-    rows: Vec<i64>,
-    samples: Vec<i64>,
-    scale: i32,
+#[derive(Debug, Clone, Copy)]
+pub struct Reduced<'a> {
+    sums: &'a Sums,
     /// Sums of the step's scalars.
-    pub statistics: Statistics,
+    pub statistics: &'a Statistics,
     /// Scale exponent for the next step.
     pub next_scale: i32,
 }
 
-impl Partial {
-    /// An empty sum over `len` parameters of a step of `n_chunks` chunks.
+impl Sums {
+    /// Empty sums over `len` parameters of a step of `n_chunks` chunks.
     pub fn new(len: usize, scale: i32, n_chunks: u32, separates_samples: bool) -> Self {
         Self {
             scale,
@@ -122,72 +128,51 @@ impl Partial {
             samples: vec![0; if separates_samples { len } else { 0 }],
             largest: 0.0,
             statistics: Statistics::default(),
-            chunks: ChunkSet::default(),
         }
     }
 
-    /// An empty sum of the same step, for another thread.
-    #[must_use]
-    pub fn empty_like(&self) -> Self {
-        Self::new(self.rows.len(), self.scale, self.n_chunks, !self.samples.is_empty())
+    /// Empties the sums and makes them those of the step that `partial` belongs to. Keeps the
+    /// memory.
+    pub fn restart_like(&mut self, partial: &Partial) {
+        let Sums { rows, samples, scale, n_chunks, .. } = &partial.sums;
+        self.rows.resize(rows.len(), 0);
+        self.samples.resize(samples.len(), 0);
+        self.restart(*scale, *n_chunks);
     }
 
-    /// Adds the gradient and the statistics of chunk `chunk`.
+    fn restart(&mut self, scale: i32, n_chunks: u32) {
+        self.scale = scale;
+        self.n_chunks = n_chunks;
+        self.rows.fill(0);
+        self.samples.fill(0);
+        self.largest = 0.0;
+        self.statistics = Statistics::default();
+    }
+
+    /// Adds the gradient and the tally of one chunk.
     ///
     /// Gradients are already divided by `n` or `M`. Values that are not finite are counted.
     ///
-    /// # Errors
-    /// [`PartialError`]; the partial is then as it was.
-    pub fn add_chunk(
-        &mut self,
-        chunk: u32,
-        side: Side,
-        gradient: &[f32],
-        statistics: &Statistics,
-    ) -> Result<(), PartialError> {
-        if gradient.len() != self.rows.len() {
-            return Err(PartialError::Mismatch("number of parameters"));
+    /// # Panics
+    /// If the gradient is not as long as the layout.
+    pub fn add_chunk(&mut self, side: Side, gradient: &[f32], tally: &Tally) {
+        assert_eq!(gradient.len(), self.rows.len(), "one value a parameter");
+        self.statistics.add(tally);
+        let (largest, finite) = largest_magnitude(gradient);
+        if !finite {
+            let bad = gradient.iter().filter(|g| !g.is_finite()).count();
+            self.statistics.not_finite += bad as u64;
         }
-        if !self.chunks.insert(chunk) {
-            return Err(PartialError::DuplicateChunk(chunk));
-        }
-        self.statistics.merge(statistics);
-        // max ignores NaN, so the count of bad values is taken apart.
-        let mut largest = 0.0f32;
-        let mut bad = 0u64;
-        for g in gradient {
-            largest = largest.max(g.abs());
-            bad += u64::from(!g.is_finite());
-        }
-        self.statistics.not_finite += bad;
         self.largest = self.largest.max(largest);
-        if bad == 0 && fits(largest, self.scale, self.n_chunks) {
+        if finite && fits(largest, self.scale, self.n_chunks) {
             let separate = side == Side::Samples && !self.samples.is_empty();
             let sums = if separate { &mut self.samples } else { &mut self.rows };
-            let factor = libm::ldexp(1.0, self.scale);
-            for (sum, g) in sums.iter_mut().zip(gradient) {
-                // Exact: a float times a power of two, then one rounding, ties to even.
-                *sum += (f64::from(*g) * factor).round_ties_even() as i64;
-            }
+            add_rounded(sums, gradient, self.scale);
         }
-        Ok(())
     }
 
-    /// Adds all chunks of `other`.
-    ///
-    /// # Errors
-    /// [`PartialError`]; the partial is then as it was.
-    pub fn merge(&mut self, other: &Self) -> Result<(), PartialError> {
-        if self.scale != other.scale {
-            return Err(PartialError::Mismatch("scale"));
-        }
-        if self.rows.len() != other.rows.len() || self.samples.len() != other.samples.len() {
-            return Err(PartialError::Mismatch("number of parameters"));
-        }
-        if self.n_chunks != other.n_chunks {
-            return Err(PartialError::Mismatch("number of chunks"));
-        }
-        self.chunks.merge(&other.chunks).map_err(PartialError::DuplicateChunk)?;
+    /// Adds the sums of other chunks of the same step.
+    pub fn merge(&mut self, other: &Self) {
         self.statistics.merge(&other.statistics);
         self.largest = self.largest.max(other.largest);
         for (mine, theirs) in [(&mut self.rows, &other.rows), (&mut self.samples, &other.samples)] {
@@ -196,19 +181,67 @@ impl Partial {
                 *a = a.wrapping_add(*b);
             }
         }
+    }
+}
+
+impl Partial {
+    /// An empty sum over `len` parameters of a step of `n_chunks` chunks.
+    pub fn new(len: usize, scale: i32, n_chunks: u32, separates_samples: bool) -> Self {
+        let sums = Sums::new(len, scale, n_chunks, separates_samples);
+        Self { sums, chunks: ChunkSet::default() }
+    }
+
+    /// Empties the sum for another step, or for the same with another scale. Keeps the memory.
+    pub fn restart(&mut self, scale: i32, n_chunks: u32) {
+        self.sums.restart(scale, n_chunks);
+        self.chunks.clear();
+    }
+
+    /// Empty sums of the same step, for an engine or one of its threads to fill.
+    pub fn empty_sums(&self) -> Sums {
+        let Sums { rows, samples, scale, n_chunks, .. } = &self.sums;
+        Sums::new(rows.len(), *scale, *n_chunks, !samples.is_empty())
+    }
+
+    /// Adds `sums`, which are those of `chunks`.
+    ///
+    /// # Errors
+    /// [`PartialError`]; the partial is then as it was.
+    pub fn add(&mut self, chunks: &ChunkSet, sums: &Sums) -> Result<(), PartialError> {
+        let mine = &self.sums;
+        if mine.scale != sums.scale {
+            return Err(PartialError::Mismatch("scale"));
+        }
+        if mine.rows.len() != sums.rows.len() || mine.samples.len() != sums.samples.len() {
+            return Err(PartialError::Mismatch("number of parameters"));
+        }
+        if mine.n_chunks != sums.n_chunks {
+            return Err(PartialError::Mismatch("number of chunks"));
+        }
+        self.chunks.merge(chunks).map_err(PartialError::DuplicateChunk)?;
+        self.sums.merge(sums);
         Ok(())
+    }
+
+    /// Adds all chunks of `other`.
+    ///
+    /// # Errors
+    /// [`PartialError`]; the partial is then as it was.
+    pub fn merge(&mut self, other: &Self) -> Result<(), PartialError> {
+        self.add(&other.chunks, &other.sums)
     }
 
     /// Closes the step: checks that it is whole and sound.
     ///
     /// # Errors
-    /// [`StepError`], with what to repeat or report. `self` is lost then: a repetition starts anew.
-    pub fn reduce(self) -> Result<Reduced, StepError> {
-        let missing = self.n_chunks - self.chunks.len().min(self.n_chunks);
+    /// [`StepError`], with what to repeat or report.
+    pub fn reduce(&self) -> Result<Reduced<'_>, StepError> {
+        let Sums { scale, n_chunks, largest, statistics, .. } = &self.sums;
+        let (scale, n_chunks, largest) = (*scale, *n_chunks, *largest);
+        let missing = n_chunks - self.chunks.len().min(n_chunks);
         if missing > 0 {
-            return Err(StepError::Incomplete { missing, total: self.n_chunks });
+            return Err(StepError::Incomplete { missing, total: n_chunks });
         }
-        let statistics = &self.statistics;
         if statistics.overflows > 0 {
             return Err(StepError::WeightOverflow {
                 count: statistics.overflows,
@@ -220,17 +253,11 @@ impl Partial {
         if statistics.not_finite > 0 {
             return Err(StepError::NotFinite { count: statistics.not_finite });
         }
-        let next_scale = scale_for(self.largest, self.n_chunks);
-        if !fits(self.largest, self.scale, self.n_chunks) {
-            return Err(StepError::Overflow { largest: self.largest, scale: next_scale });
+        let next_scale = scale_for(largest, n_chunks);
+        if !fits(largest, scale, n_chunks) {
+            return Err(StepError::Overflow { largest, scale: next_scale });
         }
-        Ok(Reduced {
-            rows: self.rows,
-            samples: self.samples,
-            scale: self.scale,
-            statistics: self.statistics,
-            next_scale,
-        })
+        Ok(Reduced { sums: &self.sums, statistics, next_scale })
     }
 
     /// The chunks summed so far.
@@ -240,28 +267,86 @@ impl Partial {
 
     /// The sums of scalars so far.
     pub fn statistics(&self) -> &Statistics {
-        &self.statistics
+        &self.sums.statistics
     }
 }
 
-impl Reduced {
+impl Reduced<'_> {
     /// Fills `out` with the gradient of the loss (length of the layout).
     ///
     /// Separated sample sums are divided by the mean weight, so that their cotangents sum to one
     /// (IS-MLE); the last entry, `b`, keeps the undivided sum and follows the SNL gradient.
     pub fn gradient(&self, out: &mut [f64]) {
-        let unit = libm::ldexp(1.0, -self.scale);
-        for (g, sum) in out.iter_mut().zip(&self.rows) {
-            *g = *sum as f64 * unit;
-        }
-        if !self.samples.is_empty() {
+        let Sums { rows, samples, scale, .. } = self.sums;
+        let unit = libm::ldexp(1.0, -scale);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (g, sum) in out.iter_mut().zip(rows) {
+                    *g = *sum as f64 * unit;
+                }
+            },
+        );
+        if let Some(b) = samples.len().checked_sub(1) {
             let divide = 1.0 / self.statistics.mean_weight();
-            let b = self.samples.len() - 1;
-            for (i, (g, sum)) in out.iter_mut().zip(&self.samples).enumerate() {
+            for (i, (g, sum)) in out.iter_mut().zip(samples).enumerate() {
                 *g += *sum as f64 * unit * if i == b { 1.0 } else { divide };
             }
         }
     }
+}
+
+/// Largest magnitude among the finite `values`, and whether all are finite.
+fn largest_magnitude(values: &[f32]) -> (f32, bool) {
+    const LANES: usize = 16;
+    /// Magnitudes order as their bits do; those of infinity and NaN are at the top.
+    const INFINITE: u32 = f32::INFINITY.to_bits();
+    let magnitude = |v: &f32| v.to_bits() & !(1 << 31);
+    let mut largest = [0; LANES];
+    vectorised(
+        #[inline(always)]
+        || {
+            let (blocks, rest) = values.as_chunks::<LANES>();
+            for block in blocks {
+                for (l, v) in largest.iter_mut().zip(block) {
+                    *l = magnitude(v).max(*l);
+                }
+            }
+            for (l, v) in largest.iter_mut().zip(rest) {
+                *l = magnitude(v).max(*l);
+            }
+        },
+    );
+    let top = largest.into_iter().max().unwrap_or(0);
+    if top < INFINITE {
+        return (f32::from_bits(top), true);
+    }
+    let finite = values.iter().filter(|v| v.is_finite());
+    (finite.fold(0.0, |largest, v| largest.max(v.abs())), false)
+}
+
+/// Adds `round_half_even(gradient * 2^scale)` to `sums`. Every product must be below `2^62`.
+///
+/// There is no vector instruction from `f64` to `i64` on most machines, so the product is split:
+/// adding 1.5 * 2^52 leaves the nearest integer, ties to even, in the low bits of a double. The
+/// high part is the nearest multiple of 2^32, an even number, so rounding the exact rest rounds
+/// the whole.
+fn add_rounded(sums: &mut [i64], gradient: &[f32], scale: i32) {
+    const MAGIC: f64 = 6_755_399_441_055_744.0;
+    let factor = libm::ldexp(1.0, scale);
+    vectorised(
+        #[inline(always)]
+        || {
+            for (sum, g) in sums.iter_mut().zip(gradient) {
+                let value = f64::from(*g) * factor;
+                let high = value * (1.0 / 4_294_967_296.0) + MAGIC;
+                let rest = value - (high - MAGIC) * 4_294_967_296.0;
+                let low = rest + MAGIC;
+                let integer = |v: f64| v.to_bits().wrapping_sub(MAGIC.to_bits()) as i64;
+                *sum = sum.wrapping_add((integer(high) << 32).wrapping_add(integer(low)));
+            }
+        },
+    );
 }
 
 /// Bits left for one chunk when `n_chunks` of them are summed below `2^62`.

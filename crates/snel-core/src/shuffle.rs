@@ -8,10 +8,13 @@
 //! Invariant: for fixed (key, tag, len), `at` is a bijection of `0..len`.
 
 use crate::philox::Key;
+use crate::vectorise::vectorised;
 
 /// Halves of one or two bits leave the round function too few choices: some orders never occur.
 const MIN_HALF_BITS: u32 = 4;
 const ROUNDS: u32 = 6;
+/// Indices walked side by side.
+const LANES: usize = 32;
 
 /// A permutation of `0..len`.
 #[derive(Debug, Clone, Copy)]
@@ -31,25 +34,59 @@ impl Permutation {
 
     /// Image of `index`, which must be below `len`.
     pub fn at(&self, index: u64) -> u64 {
-        debug_assert!(index < self.len);
-        let mut image = self.encrypt(index);
-        // The network permutes a power of four; walking its cycle until it re-enters 0..len keeps
-        // the map a bijection. From 64 rows on that takes under four steps on average.
-        while image >= self.len {
-            image = self.encrypt(image);
-        }
-        image
+        let mut image = [index];
+        self.map(&mut image);
+        image[0]
     }
 
-    fn encrypt(&self, value: u64) -> u64 {
-        let mask = (1u64 << self.half_bits) - 1;
-        let (mut left, mut right) = (value >> self.half_bits, value & mask);
-        for round in 0..ROUNDS {
-            let words = self.key.block(self.tag, right, round);
-            let mixed = u64::from(words[0]) | u64::from(words[1]) << 32;
-            (left, right) = (right, (left ^ mixed) & mask);
+    /// Replaces indices, all below `len`, by their images.
+    pub fn map(&self, indices: &mut [u64]) {
+        for block in indices.chunks_mut(LANES) {
+            debug_assert!(block.iter().all(|&index| index < self.len));
+            self.map_block(block);
         }
-        left << self.half_bits | right
+    }
+
+    /// The network permutes a power of four; walking its cycle until it re-enters `0..len` keeps
+    /// the map a bijection. From 64 rows on that takes under four steps on average.
+    fn map_block(&self, block: &mut [u64]) {
+        let mut walking: [usize; LANES] = std::array::from_fn(|i| i);
+        let mut left = block.len();
+        while left > 0 {
+            let mut values = [0; LANES];
+            for (value, &place) in values.iter_mut().zip(&walking[..left]) {
+                *value = block[place];
+            }
+            self.encrypt(&mut values);
+            let mut still = 0;
+            for i in 0..left {
+                block[walking[i]] = values[i];
+                if values[i] >= self.len {
+                    walking[still] = walking[i];
+                    still += 1;
+                }
+            }
+            left = still;
+        }
+    }
+
+    fn encrypt(&self, values: &mut [u64; LANES]) {
+        let mask = (1u64 << self.half_bits) - 1;
+        let Self { key, tag, half_bits, .. } = *self;
+        vectorised(
+            #[inline(always)]
+            || {
+                for value in values {
+                    let (mut left, mut right) = (*value >> half_bits, *value & mask);
+                    for round in 0..ROUNDS {
+                        let words = key.block(tag, right, round);
+                        let mixed = u64::from(words[0]) | u64::from(words[1]) << 32;
+                        (left, right) = (right, (left ^ mixed) & mask);
+                    }
+                    *value = left << half_bits | right;
+                }
+            },
+        );
     }
 }
 
@@ -64,8 +101,10 @@ mod tests {
         fn is_a_bijection(seed: u32, tag: u32, len in 1u64..600) {
             let permutation = Permutation::new(Key::new(seed, Stream::Shuffle), tag, len);
             let mut seen = vec![false; len as usize];
-            for index in 0..len {
-                let image = permutation.at(index);
+            let mut images: Vec<u64> = (0..len).collect();
+            permutation.map(&mut images);
+            for (index, &image) in (0..len).zip(&images) {
+                prop_assert_eq!(image, permutation.at(index));
                 prop_assert!(image < len);
                 prop_assert!(!std::mem::replace(&mut seen[image as usize], true));
             }

@@ -53,12 +53,18 @@ impl State {
         }
     }
 
-    /// Applies a whole step's gradient: what every engine on a CPU does.
-    pub fn apply(&mut self, problem: &Problem, reduced: &Reduced) -> Applied {
-        let mut gradient = vec![0.0; self.parameters.len()];
-        reduced.gradient(&mut gradient);
+    /// Applies a whole step's gradient: what every engine on a CPU does. `gradient` is memory to
+    /// work in.
+    pub fn apply(
+        &mut self,
+        problem: &Problem,
+        reduced: &Reduced<'_>,
+        gradient: &mut Vec<f64>,
+    ) -> Applied {
+        gradient.resize(self.parameters.len(), 0.0);
+        reduced.gradient(gradient);
         self.scale = reduced.next_scale;
-        problem.optim.update(&problem.layout, &gradient, self)
+        problem.optim.update(&problem.layout, gradient, self)
     }
 
     /// A copy, if it has the sizes of `problem`.

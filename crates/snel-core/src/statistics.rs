@@ -1,10 +1,76 @@
-//! The scalars of a step: sums over rows and over sample weights, all exact and order-free.
+//! The scalars of a step: sums over rows and over sample weights.
 //!
 //! Weights are relative to `b`: `w = exp(u)`, `u = lw - b`, so their mean is `exp(-b) Ẑ`, one at
-//! the optimum.
+//! the optimum. A chunk's points are added one after the other ([`Tally`]); chunks are added
+//! exactly ([`Statistics`]), so their order and grouping cannot be seen.
 
 use crate::exact_sum::ExactSum;
 use crate::objective::WEIGHT_LIMIT;
+
+/// Sums over the points of one chunk, in order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tally {
+    /// Data rows.
+    pub rows: u64,
+    /// Proposal samples.
+    pub samples: u64,
+    /// Samples whose weight is beyond [`WEIGHT_LIMIT`]; they are in no sum.
+    pub overflows: u64,
+    /// Energies and densities that are NaN or infinite where that is not legal.
+    pub not_finite: u64,
+    /// Largest `u`, overflows included; `-inf` if there is no sample.
+    pub max_u: f64,
+    row_log_density: f64,
+    weight: f64,
+    weight_squared: f64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            rows: 0,
+            samples: 0,
+            overflows: 0,
+            not_finite: 0,
+            max_u: f64::NEG_INFINITY,
+            row_log_density: 0.0,
+            weight: 0.0,
+            weight_squared: 0.0,
+        }
+    }
+}
+
+impl Tally {
+    /// Adds a row by its unnormalised log-density `log d - E`.
+    #[inline]
+    pub fn add_row(&mut self, tilted: f64) {
+        self.rows += 1;
+        if tilted.is_finite() {
+            self.row_log_density += tilted;
+        } else {
+            self.not_finite += 1;
+        }
+    }
+
+    /// Adds a sample by `u` and `weight = exp(u)`; true if the weight is usable (`u = -inf` is: a
+    /// weight of zero).
+    #[inline]
+    pub fn add_sample(&mut self, u: f64, weight: f64) -> bool {
+        self.samples += 1;
+        self.max_u = self.max_u.max(u);
+        if u.is_nan() {
+            self.not_finite += 1;
+            return false;
+        }
+        if u > WEIGHT_LIMIT {
+            self.overflows += 1;
+            return false;
+        }
+        self.weight += weight;
+        self.weight_squared += weight * weight;
+        true
+    }
+}
 
 /// Sums over the rows and samples of some chunks.
 #[derive(Debug, Clone)]
@@ -40,30 +106,21 @@ impl Default for Statistics {
 }
 
 impl Statistics {
-    /// Adds a row by its unnormalised log-density `log d - E`.
-    pub fn add_row(&mut self, tilted: f64) {
-        self.rows += 1;
-        if !self.row_log_density.add(tilted) {
-            self.not_finite += 1;
+    /// Adds a chunk.
+    pub fn add(&mut self, chunk: &Tally) {
+        self.rows += chunk.rows;
+        self.samples += chunk.samples;
+        self.overflows += chunk.overflows;
+        self.not_finite += chunk.not_finite;
+        self.max_u = self.max_u.max(chunk.max_u);
+        for (sum, value) in [
+            (&mut self.row_log_density, chunk.row_log_density),
+            (&mut self.weight, chunk.weight),
+            (&mut self.weight_squared, chunk.weight_squared),
+        ] {
+            // Terms are finite, but their sum may be beyond a double.
+            self.not_finite += u64::from(!sum.add(value));
         }
-    }
-
-    /// Adds a sample by `u`; true if its weight is usable (`-inf` is: a weight of zero).
-    pub fn add_sample(&mut self, u: f64) -> bool {
-        self.samples += 1;
-        self.max_u = self.max_u.max(u);
-        if u.is_nan() {
-            self.not_finite += 1;
-            return false;
-        }
-        if u > WEIGHT_LIMIT {
-            self.overflows += 1;
-            return false;
-        }
-        let w = u.exp();
-        self.weight.add(w);
-        self.weight_squared.add(w * w);
-        true
     }
 
     /// Adds all that `other` holds.
@@ -111,28 +168,32 @@ mod tests {
 
     #[test]
     fn bound_ess_and_residual() {
-        let mut s = Statistics::default();
-        s.add_row(-1.0);
-        s.add_row(-3.0);
+        let mut tally = Tally::default();
+        tally.add_row(-1.0);
+        tally.add_row(-3.0);
         for w in [1.0f64, 2.0, 3.0] {
-            assert!(s.add_sample(w.ln()));
+            assert!(tally.add_sample(w.ln(), w));
         }
-        assert!(s.add_sample(f64::NEG_INFINITY));
+        assert!(tally.add_sample(f64::NEG_INFINITY, 0.0));
+        let mut s = Statistics::default();
+        s.add(&tally);
         assert_eq!(s.mean_row(), -2.0);
-        // Each weight went through ln and exp: a few units in the last place.
-        assert!((s.mean_weight() - 1.5).abs() < 1e-15);
-        assert!((s.bound(0.25) - (-2.0 - 0.25 - 1.5 + 1.0)).abs() < 1e-14);
-        assert!((s.ess_fraction() - 36.0 / 14.0 / 4.0).abs() < 1e-14);
-        assert!((s.residual() - 1.5f64.ln()).abs() < 1e-14);
+        assert_eq!(s.mean_weight(), 1.5);
+        assert_eq!(s.bound(0.25), -2.0 - 0.25 - 1.5 + 1.0);
+        assert!((s.ess_fraction() - 36.0 / 14.0 / 4.0).abs() < 1e-15);
+        assert_eq!(s.residual(), 1.5f64.ln());
     }
 
     #[test]
     fn bad_values_are_counted() {
+        let mut tally = Tally::default();
+        tally.add_row(f64::NAN);
+        for u in [f64::NAN, WEIGHT_LIMIT + 1.0, f64::INFINITY] {
+            assert!(!tally.add_sample(u, u.exp()));
+        }
         let mut s = Statistics::default();
-        s.add_row(f64::NAN);
-        assert!(!s.add_sample(f64::NAN));
-        assert!(!s.add_sample(WEIGHT_LIMIT + 1.0));
-        assert!(!s.add_sample(f64::INFINITY));
+        s.add(&tally);
         assert_eq!((s.rows, s.samples, s.overflows, s.not_finite), (1, 3, 2, 2));
+        assert_eq!(s.mean_weight(), 0.0);
     }
 }

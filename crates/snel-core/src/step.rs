@@ -25,32 +25,37 @@ pub enum StepFault {
     Refused(#[from] StepError),
 }
 
-/// The sums of the engine's next step over all workers. `share` says which chunks are ours.
+/// The sums of the engine's next step over all workers. `share` says which chunks are ours;
+/// `partial` is the memory to work in, left from the step before.
 ///
 /// # Errors
 /// [`StepFault`]; the engine's state is as it was.
-pub fn reduce_step(
+pub fn reduce_step<'a>(
     engine: &mut dyn Engine,
     collective: &mut dyn Collective,
-    problem: &Problem,
     batching: &Batching,
     share: &dyn Fn(&StepPlan) -> ChunkSet,
-) -> Result<Reduced, StepFault> {
+    partial: &'a mut Partial,
+) -> Result<Reduced<'a>, StepFault> {
     let head = engine.head();
     let mut plan = batching.plan(head.step as u32, head.scale);
     loop {
-        let separate = problem.objective.separates_samples();
-        let len = problem.layout.len();
-        let mut partial = Partial::new(len, plan.scale, plan.n_chunks(), separate);
-        engine.accumulate(&plan, &share(&plan), &mut partial)?;
-        collective.all_reduce(&mut partial)?;
+        partial.restart(plan.scale, plan.n_chunks());
+        engine.accumulate(&plan, &share(&plan), partial)?;
+        collective.all_reduce(partial)?;
         match partial.reduce() {
             // The new scale fits the largest magnitude of all chunks, so one repetition is enough;
             // were it not smaller, repeating would not help.
             Err(StepError::Overflow { scale, .. }) if scale < plan.scale => plan.scale = scale,
-            other => return Ok(other?),
+            _ => break,
         }
     }
+    Ok(partial.reduce()?)
+}
+
+/// Memory for the sums of one step after another of `problem`.
+pub fn room_for(problem: &Problem) -> Partial {
+    Partial::new(problem.layout.len(), 0, 0, problem.objective.separates_samples())
 }
 
 /// All chunks: the share of a worker alone.

@@ -84,8 +84,8 @@ fn whole_gradient(
     let (mut rows, mut samples, mut statistics) = (Vec::new(), Vec::new(), Statistics::default());
     for index in 0..plan.n_chunks() {
         let chunk = engine.chunk(plan, index).unwrap();
-        statistics.merge(&chunk.statistics);
-        let is_data = chunk.statistics.samples == 0;
+        statistics.add(&chunk.tally);
+        let is_data = chunk.tally.samples == 0;
         let target = if is_data { &mut rows } else { &mut samples };
         target.resize(chunk.gradient.len(), 0.0);
         target.iter_mut().zip(&chunk.gradient).for_each(|(t, g)| *t += g);
@@ -109,7 +109,8 @@ fn loss(problem: &Problem, plan: &StepPlan, parameters: &[f64]) -> f64 {
     for index in 0..plan.n_chunks() {
         let (points, is_data): (Vec<Vec<f64>>, bool) = match plan.chunk(index) {
             Chunk::Rows(range) => {
-                let indices: Vec<u64> = plan.rows(range).collect();
+                let mut indices = vec![0; range.clone().count()];
+                plan.rows(range.start, &mut indices);
                 let mut values = vec![0.0; indices.len() * model.dim()];
                 data.gather(&indices, &mut values).unwrap();
                 let points =

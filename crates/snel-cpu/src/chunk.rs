@@ -6,17 +6,26 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use snel_core::density::Draws;
+use pulp::Scalar;
 use snel_core::engine::{EngineError, SampleSet, Scored};
-use snel_core::partial::{Partial, Side};
+use snel_core::partial::{Side, Sums};
 use snel_core::philox::{Key, Stream};
 use snel_core::plan::{Chunk, StepPlan};
 use snel_core::problem::{Base, Problem};
 use snel_core::rows::Rows;
-use snel_core::statistics::Statistics;
+use snel_core::statistics::Tally;
+use snel_core::vectorise::vectorised;
 
 use crate::density::{Scratch, TileDensity};
-use crate::network::{Network, TILE};
+use crate::draw::{Sampler, Source};
+use crate::instruction_set::InstructionSet;
+use crate::math::exp;
+use crate::network::Network;
+use crate::packed::PackedWeights;
+use crate::tile::{ROOM, TILE, Tile};
+
+/// `exp` of less than this is zero: the smallest normal number.
+const UNDERFLOW: f32 = -87.3;
 
 /// What all threads share and only read: the problem, and its densities prepared for tiles.
 pub(crate) struct Shared {
@@ -27,18 +36,37 @@ pub(crate) struct Shared {
     base: Option<TileDensity>,
 }
 
+/// The parameters of a step, flat and packed.
+#[derive(Clone, Copy)]
+pub(crate) struct Parameters<'a> {
+    pub(crate) flat: &'a [f32],
+    pub(crate) packed: &'a PackedWeights,
+}
+
+impl Parameters<'_> {
+    fn b(self) -> f64 {
+        self.flat.last().map_or(0.0, |&b| f64::from(b))
+    }
+}
+
 /// The buffers of one thread.
 pub(crate) struct Workspace {
     network: Network,
+    tile: Tile,
+    sampler: Sampler,
+    /// The chunk's gradient, flat.
     gradient: Vec<f32>,
-    x_dt: Vec<f32>,
+    b_gradient: f64,
+    row_numbers: [u64; TILE],
     row_values: Vec<f32>,
-    point: Vec<f64>,
     scratch: Scratch,
     energies: [f32; TILE],
     log_base: [f32; TILE],
     log_proposal: [f32; TILE],
-    cotangents: [f32; TILE],
+    /// `u` of each point and its exponential.
+    u: [f32; TILE],
+    weights: [f32; TILE],
+    cotangents: [f32; ROOM],
 }
 
 impl Shared {
@@ -53,51 +81,61 @@ impl Shared {
 }
 
 impl Workspace {
-    pub(crate) fn new(problem: &Problem) -> Self {
+    pub(crate) fn new(shared: &Shared, set: InstructionSet) -> Self {
+        let Shared { problem, proposal, base, .. } = shared;
+        let components = base.iter().chain([proposal]).map(TileDensity::components).max();
         let dim = problem.model.dim();
         Self {
-            network: Network::new(&problem.model.energy),
+            network: Network::new(&problem.model.energy, set),
+            tile: Tile::new(dim),
+            sampler: Sampler::new(dim),
             gradient: vec![0.0; problem.layout.len()],
-            x_dt: vec![0.0; dim * TILE],
+            b_gradient: 0.0,
+            row_numbers: [0; TILE],
             row_values: vec![0.0; dim * TILE],
-            point: vec![0.0; dim],
-            scratch: Scratch::default(),
+            scratch: Scratch::new(components.unwrap_or(0)),
             energies: [0.0; TILE],
             log_base: [0.0; TILE],
             log_proposal: [0.0; TILE],
-            cotangents: [0.0; TILE],
+            u: [0.0; TILE],
+            weights: [0.0; TILE],
+            cotangents: [0.0; ROOM],
         }
     }
 
-    /// Adds chunk `index` of `plan` to `partial`.
+    /// Adds chunk `index` of `plan` to `sums`.
     pub(crate) fn accumulate(
         &mut self,
         shared: &Shared,
-        parameters: &[f32],
+        parameters: Parameters<'_>,
         plan: &StepPlan,
         index: u32,
-        partial: &mut Partial,
+        sums: &mut Sums,
     ) -> Result<(), EngineError> {
-        let mut statistics = Statistics::default();
-        self.gradient.fill(0.0);
+        let mut tally = Tally::default();
+        self.b_gradient = 0.0;
         let side = match plan.chunk(index) {
             Chunk::Rows(range) => {
                 for tile in tiles(range) {
-                    self.load_rows(shared, plan, tile.clone())?;
-                    self.row_tile(shared, parameters, plan, length(&tile), &mut statistics);
+                    self.load_rows(shared, plan, tile)?;
+                    self.row_tile(shared, parameters, plan, &mut tally);
                 }
                 Side::Rows
             }
             Chunk::Samples(range) => {
                 let set = SampleSet { stream: Stream::Proposal, step: plan.step };
                 for tile in tiles(range) {
-                    self.draw(shared, set, tile.clone());
-                    self.sample_tile(shared, parameters, plan, length(&tile), &mut statistics);
+                    self.draw(shared, set, tile);
+                    self.sample_tile(shared, parameters, plan, &mut tally);
                 }
                 Side::Samples
             }
         };
-        partial.add_chunk(index, side, &self.gradient, &statistics)?;
+        self.network.take_gradient(&mut self.gradient);
+        if let Some(b) = self.gradient.last_mut() {
+            *b = self.b_gradient as f32;
+        }
+        sums.add_chunk(side, &self.gradient, &tally);
         Ok(())
     }
 
@@ -105,15 +143,14 @@ impl Workspace {
     pub(crate) fn score(
         &mut self,
         shared: &Shared,
-        parameters: &[f32],
+        parameters: Parameters<'_>,
         x: &[f32],
         out: &mut [Scored],
     ) {
         let dim = shared.problem.model.dim();
         for (x, out) in x.chunks(TILE * dim).zip(out.chunks_mut(TILE)) {
-            transpose(x, dim, &mut self.x_dt);
-            self.network.forward(parameters, &self.x_dt, &mut self.energies[..out.len()]);
-            self.write_scores(shared, out);
+            self.tile.set_rows(x);
+            self.score_tile(shared, parameters, out);
         }
     }
 
@@ -121,7 +158,7 @@ impl Workspace {
     pub(crate) fn score_samples(
         &mut self,
         shared: &Shared,
-        parameters: &[f32],
+        parameters: Parameters<'_>,
         set: SampleSet,
         range: Range<u64>,
         x: &mut [f32],
@@ -131,19 +168,14 @@ impl Workspace {
         let buffers = x.chunks_mut(TILE * dim).zip(out.chunks_mut(TILE));
         for (tile, (x, out)) in tiles(range).zip(buffers) {
             self.draw(shared, set, tile);
-            for (t, row) in x.chunks_exact_mut(dim).enumerate() {
-                for (d, value) in row.iter_mut().enumerate() {
-                    *value = self.x_dt[d * TILE + t];
-                }
-            }
-            self.network.forward(parameters, &self.x_dt, &mut self.energies[..out.len()]);
-            self.write_scores(shared, out);
+            self.tile.copy_to(x);
+            self.score_tile(shared, parameters, out);
         }
     }
 
-    fn write_scores(&mut self, shared: &Shared, out: &mut [Scored]) {
-        let n = out.len();
-        self.log_densities(shared, n, true);
+    fn score_tile(&mut self, shared: &Shared, parameters: Parameters<'_>, out: &mut [Scored]) {
+        self.forward(parameters);
+        self.log_densities(shared, true);
         for (t, out) in out.iter_mut().enumerate() {
             *out = Scored {
                 energy: self.energies[t],
@@ -159,38 +191,37 @@ impl Workspace {
         plan: &StepPlan,
         tile: Range<u64>,
     ) -> Result<(), EngineError> {
-        let dim = shared.problem.model.dim();
-        let mut numbers = [0; TILE];
         let n = length(&tile);
-        for (number, row) in numbers.iter_mut().zip(plan.rows(tile)) {
-            *number = row;
-        }
-        let values = &mut self.row_values[..n * dim];
-        shared.rows.gather(&numbers[..n], values)?;
-        transpose(values, dim, &mut self.x_dt);
+        let numbers = &mut self.row_numbers[..n];
+        plan.rows(tile.start, numbers);
+        let values = &mut self.row_values[..n * shared.problem.model.dim()];
+        shared.rows.gather(numbers, values)?;
+        self.tile.set_rows(values);
         Ok(())
     }
 
     fn draw(&mut self, shared: &Shared, set: SampleSet, tile: Range<u64>) {
         let key = Key::new(shared.problem.seed, set.stream);
-        for (t, sample) in tile.enumerate() {
-            let mut draws = Draws::new(key, set.step, sample);
-            shared.problem.model.proposal.sample(&mut draws, &mut self.point);
-            for (d, value) in self.point.iter().enumerate() {
-                self.x_dt[d * TILE + t] = *value as f32;
-            }
-        }
+        let source = Source { key, step: set.step, first: tile.start };
+        let proposal = &shared.problem.model.proposal;
+        self.sampler.draw(proposal, source, length(&tile), &mut self.tile);
     }
 
-    /// Fills `log_base` and, if asked or needed, `log_proposal` for the first `n` points.
-    fn log_densities(&mut self, shared: &Shared, n: usize, proposal: bool) {
-        let Self { x_dt, scratch, log_base, log_proposal, .. } = self;
+    fn forward(&mut self, parameters: Parameters<'_>) {
+        let Parameters { flat, packed } = parameters;
+        self.network.forward(flat, packed, &self.tile, &mut self.energies);
+    }
+
+    /// Fills `log_base` and, if asked or needed, `log_proposal`.
+    fn log_densities(&mut self, shared: &Shared, proposal: bool) {
+        let Self { tile, scratch, log_base, log_proposal, .. } = self;
+        let n = tile.len();
         let base_is_proposal = shared.problem.model.base == Base::Proposal;
         if proposal || base_is_proposal {
-            shared.proposal.log_density(x_dt, TILE, scratch, &mut log_proposal[..n]);
+            shared.proposal.log_density(tile, scratch, &mut log_proposal[..n]);
         }
         match &shared.base {
-            Some(base) => base.log_density(x_dt, TILE, scratch, &mut log_base[..n]),
+            Some(base) => base.log_density(tile, scratch, &mut log_base[..n]),
             None if base_is_proposal => log_base[..n].copy_from_slice(&log_proposal[..n]),
             None => log_base[..n].fill(0.0),
         }
@@ -199,70 +230,80 @@ impl Workspace {
     fn row_tile(
         &mut self,
         shared: &Shared,
-        parameters: &[f32],
+        parameters: Parameters<'_>,
         plan: &StepPlan,
-        n: usize,
-        statistics: &mut Statistics,
+        tally: &mut Tally,
     ) {
         let objective = shared.problem.objective;
-        self.network.forward(parameters, &self.x_dt, &mut self.energies[..n]);
-        self.log_densities(shared, n, objective.needs_proposal_at_rows());
-        let (b, log_ratio) = (b(parameters), log_ratio(plan));
-        for t in 0..n {
-            let tilted = f64::from(self.log_base[t]) - f64::from(self.energies[t]);
-            statistics.add_row(tilted);
-            let u = tilted - f64::from(self.log_proposal[t]) - b;
-            let c = objective.row_cotangent(u, log_ratio) / plan.batch() as f64;
+        self.forward(parameters);
+        self.log_densities(shared, objective.needs_proposal_at_rows());
+        self.weigh(parameters.b());
+        let (ratio, n) = (ratio(plan), plan.batch() as f64);
+        for t in 0..self.tile.len() {
+            tally.add_row(f64::from(self.log_base[t]) - f64::from(self.energies[t]));
+            let c = objective.row_cotangent(f64::from(self.weights[t]), ratio) / n;
             self.cotangents[t] = c as f32;
         }
-        self.backward(parameters, n);
+        self.backward(parameters);
     }
 
     fn sample_tile(
         &mut self,
         shared: &Shared,
-        parameters: &[f32],
+        parameters: Parameters<'_>,
         plan: &StepPlan,
-        n: usize,
-        statistics: &mut Statistics,
+        tally: &mut Tally,
     ) {
         let objective = shared.problem.objective;
-        self.network.forward(parameters, &self.x_dt, &mut self.energies[..n]);
+        self.forward(parameters);
         if shared.problem.model.base == Base::Proposal {
             // The two densities cancel: the log-weight is -E.
-            self.log_base[..n].fill(0.0);
-            self.log_proposal[..n].fill(0.0);
+            self.log_base.fill(0.0);
+            self.log_proposal.fill(0.0);
         } else {
-            self.log_densities(shared, n, true);
+            self.log_densities(shared, true);
         }
-        let (b, log_ratio) = (b(parameters), log_ratio(plan));
-        for t in 0..n {
-            let tilted = f64::from(self.log_base[t]) - f64::from(self.energies[t]);
-            let u = tilted - f64::from(self.log_proposal[t]) - b;
-            let c = if statistics.add_sample(u) {
-                objective.sample_cotangent(u, log_ratio) / plan.samples() as f64
-            } else {
-                0.0
-            };
+        self.weigh(parameters.b());
+        let (ratio, m) = (ratio(plan), plan.samples() as f64);
+        for t in 0..self.tile.len() {
+            let weight = f64::from(self.weights[t]);
+            let usable = tally.add_sample(f64::from(self.u[t]), weight);
+            let c = if usable { objective.sample_cotangent(weight, ratio) / m } else { 0.0 };
             self.cotangents[t] = c as f32;
         }
-        self.backward(parameters, n);
+        self.backward(parameters);
     }
 
-    fn backward(&mut self, parameters: &[f32], n: usize) {
-        let Self { network, x_dt, cotangents, gradient, .. } = self;
-        network.backward(parameters, x_dt, &cotangents[..n], gradient);
-        let last = gradient.len() - 1;
-        gradient[last] += cotangents[..n].iter().sum::<f32>();
+    /// `u = log d - E - log q - b` and `exp(u)` of every point. A tile that is not full has
+    /// whatever there was behind its points.
+    fn weigh(&mut self, b: f64) {
+        let Self { energies, log_base, log_proposal, u, weights, .. } = self;
+        vectorised(
+            #[inline(always)]
+            || {
+                for t in 0..TILE {
+                    let tilted = f64::from(log_base[t]) - f64::from(energies[t]);
+                    u[t] = (tilted - f64::from(log_proposal[t]) - b) as f32;
+                }
+                for t in 0..TILE {
+                    weights[t] = if u[t] < UNDERFLOW { 0.0 } else { exp(Scalar, u[t]) };
+                }
+            },
+        );
+    }
+
+    fn backward(&mut self, parameters: Parameters<'_>) {
+        let Self { network, tile, cotangents, .. } = self;
+        let n = tile.len();
+        cotangents[n..].fill(0.0);
+        network.backward(parameters.packed, tile, cotangents);
+        self.b_gradient += cotangents[..n].iter().map(|&c| f64::from(c)).sum::<f64>();
     }
 }
 
-fn b(parameters: &[f32]) -> f64 {
-    parameters.last().map_or(0.0, |&b| f64::from(b))
-}
-
-fn log_ratio(plan: &StepPlan) -> f64 {
-    (plan.samples() as f64 / plan.batch() as f64).ln()
+/// `M / n`.
+fn ratio(plan: &StepPlan) -> f64 {
+    plan.samples() as f64 / plan.batch() as f64
 }
 
 fn length(range: &Range<u64>) -> usize {
@@ -272,12 +313,4 @@ fn length(range: &Range<u64>) -> usize {
 fn tiles(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let end = range.end;
     range.step_by(TILE).map(move |start| start..(start + TILE as u64).min(end))
-}
-
-fn transpose(rows: &[f32], dim: usize, x_dt: &mut [f32]) {
-    for (t, row) in rows.chunks_exact(dim).enumerate() {
-        for (d, value) in row.iter().enumerate() {
-            x_dt[d * TILE + t] = *value;
-        }
-    }
 }

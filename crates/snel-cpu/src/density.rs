@@ -4,11 +4,15 @@
 //! points. Mixtures of mixtures are flattened: a density becomes a list of weighted simple
 //! components. Each component's offset is summed in f64 before it is rounded.
 
+use pulp::Scalar;
 use snel_core::density::{Affine, Density, HALF_LN_TAU, Scale, box_log_volume, student_constant};
 use snel_core::energy::triangle;
 use snel_core::normal::ln;
 
-use crate::math::{exp, vectorised};
+use snel_core::vectorise::vectorised;
+
+use crate::math::exp;
+use crate::tile::{TILE, Tile};
 
 /// A density prepared for tiles.
 #[derive(Debug, Clone)]
@@ -39,13 +43,19 @@ struct Whiten {
     diagonal: bool,
 }
 
-/// Scratch rows of `T` values.
-#[derive(Debug, Clone, Default)]
+/// Memory to work in, for densities of up to some number of components.
+#[derive(Debug, Clone)]
 pub(crate) struct Scratch {
-    z: Vec<f32>,
-    component: Vec<f32>,
-    max: Vec<f32>,
+    z: [f32; TILE],
+    max: [f32; TILE],
+    /// A tile's log-densities for each component.
     logs: Vec<f32>,
+}
+
+impl Scratch {
+    pub(crate) fn new(components: usize) -> Self {
+        Self { z: [0.0; TILE], max: [0.0; TILE], logs: vec![0.0; components * TILE] }
+    }
 }
 
 impl TileDensity {
@@ -55,26 +65,23 @@ impl TileDensity {
         Self { components }
     }
 
-    /// Log-density of the first `out.len()` points of `x_dt`, whose rows are `stride` apart.
-    pub(crate) fn log_density(
-        &self,
-        x_dt: &[f32],
-        stride: usize,
-        scratch: &mut Scratch,
-        out: &mut [f32],
-    ) {
+    /// Number of simple components.
+    pub(crate) fn components(&self) -> usize {
+        self.components.len()
+    }
+
+    /// Log-density of the points of `tile`, as many as `out` has room for.
+    pub(crate) fn log_density(&self, tile: &Tile, scratch: &mut Scratch, out: &mut [f32]) {
         let n = out.len();
-        let Scratch { z, component, max, logs } = scratch;
-        z.resize(n, 0.0);
+        let Scratch { z, max, logs } = scratch;
+        let (z, max) = (&mut z[..n], &mut max[..n]);
         if let [only] = &self.components[..] {
-            return only.log_density(x_dt, stride, z, out);
+            return only.log_density(tile, z, out);
         }
-        component.resize(n, 0.0);
-        max.clear();
-        max.resize(n, f32::NEG_INFINITY);
-        logs.resize(n * self.components.len(), 0.0);
+        let logs = &mut logs[..n * self.components.len()];
+        max.fill(f32::NEG_INFINITY);
         for (c, log) in self.components.iter().zip(logs.chunks_exact_mut(n)) {
-            c.log_density(x_dt, stride, z, log);
+            c.log_density(tile, z, log);
             max.iter_mut().zip(log.iter()).for_each(|(m, l)| *m = if *l > *m { *l } else { *m });
         }
         out.fill(0.0);
@@ -83,7 +90,7 @@ impl TileDensity {
             || {
                 for log in logs.chunks_exact(n) {
                     for i in 0..n {
-                        out[i] += exp(log[i] - max[i]);
+                        out[i] += exp(Scalar, log[i] - max[i]);
                     }
                 }
                 for i in 0..n {
@@ -123,19 +130,18 @@ fn flatten(density: &Density, log_weight: f64, out: &mut Vec<Component>) {
 }
 
 impl Component {
-    fn log_density(&self, x_dt: &[f32], stride: usize, z: &mut [f32], out: &mut [f32]) {
-        let n = out.len();
+    fn log_density(&self, tile: &Tile, z: &mut [f32], out: &mut [f32]) {
         vectorised(
             #[inline(always)]
             || match &self.shape {
                 Shape::Gaussian(whiten) => {
-                    whiten.squared_distance(x_dt, stride, z, out);
+                    whiten.squared_distance(tile, z, out);
                     for v in out.iter_mut() {
                         *v = self.offset - 0.5 * *v;
                     }
                 }
                 Shape::Student(whiten, exponent, inverse_df) => {
-                    whiten.squared_distance(x_dt, stride, z, out);
+                    whiten.squared_distance(tile, z, out);
                     for v in out.iter_mut() {
                         *v = self.offset + exponent * ln(1.0 + *v * inverse_df);
                     }
@@ -143,8 +149,7 @@ impl Component {
                 Shape::Uniform(low, high) => {
                     out.fill(self.offset);
                     for (d, (low, high)) in low.iter().zip(high).enumerate() {
-                        let x = &x_dt[d * stride..d * stride + n];
-                        for (v, x) in out.iter_mut().zip(x) {
+                        for (v, x) in out.iter_mut().zip(tile.coordinate(d)) {
                             // The upper face counts as inside: a sample may round up onto it.
                             let inside = *x >= *low && *x <= *high;
                             *v = if inside { *v } else { f32::NEG_INFINITY };
@@ -168,14 +173,13 @@ impl Whiten {
     }
 
     #[inline(always)]
-    fn squared_distance(&self, x_dt: &[f32], stride: usize, z: &mut [f32], out: &mut [f32]) {
-        let n = out.len();
+    fn squared_distance(&self, tile: &Tile, z: &mut [f32], out: &mut [f32]) {
         out.fill(0.0);
         for i in 0..self.mean.len() {
-            z[..n].fill(0.0);
+            z.fill(0.0);
             for j in if self.diagonal { i } else { 0 }..=i {
                 let factor = self.inverse[if self.diagonal { i } else { triangle(i, j) }];
-                let (mean, x) = (self.mean[j], &x_dt[j * stride..j * stride + n]);
+                let (mean, x) = (self.mean[j], tile.coordinate(j));
                 for (z, x) in z.iter_mut().zip(x) {
                     *z += factor * (x - mean);
                 }
@@ -229,22 +233,22 @@ mod tests {
                 },
             ],
         };
-        let n = 1000;
+        let n = TILE - 3;
         let key = Key::new(1, Stream::Toy);
         for density in [gaussian, student, uniform, mixture] {
-            let mut x_dt = vec![0.0f32; 3 * n];
+            let mut tile = Tile::new(3);
+            tile.begin(n);
             let mut expected = vec![0.0; n];
             for i in 0..n {
                 let mut x = [0.0; 3];
                 Draws::new(key, 0, i as u64).normals(&mut x);
-                for d in 0..3 {
-                    x_dt[d * n + i] = (2.0 * x[d]) as f32;
-                    x[d] = f64::from(x_dt[d * n + i]);
-                }
+                x.iter_mut().for_each(|x| *x = f64::from((2.0 * *x) as f32));
+                tile.set_point(i, x.iter().map(|&x| x as f32));
                 expected[i] = density.log_density(&x);
             }
-            let mut out = vec![0.0; n - 3];
-            TileDensity::new(&density).log_density(&x_dt, n, &mut Scratch::default(), &mut out);
+            let mut out = vec![0.0; n];
+            let prepared = TileDensity::new(&density);
+            prepared.log_density(&tile, &mut Scratch::new(prepared.components()), &mut out);
             for (v, e) in out.iter().zip(&expected) {
                 let same = f64::from(*v) == *e;
                 assert!(

@@ -3,43 +3,67 @@
 //! Invariants
 //! 1. Which thread computes a chunk changes nothing: chunks are summed as integers.
 //! 2. Live memory is a few tiles a thread and two gradients a thread, whatever `M` is.
+//! 3. A step takes no lock and, after the first, allocates nothing.
 
+use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
 use snel_core::chunks::ChunkSet;
 use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
 use snel_core::optim::Applied;
-use snel_core::partial::{Partial, Reduced};
+use snel_core::partial::{Partial, Reduced, Sums};
 use snel_core::plan::StepPlan;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
 use snel_core::state::State;
 
-use crate::chunk::{Shared, Workspace};
-
-/// Points scored by one task: a few tiles.
-const SCORE_BLOCK: usize = 1024;
+use crate::chunk::{Parameters, Shared, Workspace};
+use crate::instruction_set::InstructionSet;
+use crate::packed::PackedWeights;
+use crate::team::Team;
+use crate::tile::TILE;
 
 /// The engine of a machine without a GPU.
 pub struct CpuEngine {
+    set: InstructionSet,
     shared: Shared,
     state: State,
-    pool: rayon::ThreadPool,
-    workers: Vec<Workspace>,
+    packed: PackedWeights,
+    /// Memory for the update.
+    gradient: Vec<f64>,
+    threads: usize,
+    /// Locked only to score; a step has the engine to itself.
+    crew: Mutex<Crew>,
+}
+
+/// The threads and what each of them owns.
+struct Crew {
+    team: Team,
+    members: Vec<Member>,
+}
+
+/// What one thread owns. Aligned so that no two threads write to one cache line, or to the pair
+/// of lines that some machines fetch together.
+#[repr(align(128))]
+struct Member {
+    workspace: Workspace,
+    sums: Sums,
+    fault: Option<EngineError>,
 }
 
 /// Why the engine cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start {threads} threads")]
 pub struct CpuError {
-    threads: usize,
-    source: rayon::ThreadPoolBuildError,
+    pub(crate) threads: usize,
+    pub(crate) source: io::Error,
 }
 
 impl CpuEngine {
-    /// An engine for `problem` on the training rows `rows`, with `threads` threads.
+    /// An engine for `problem` on the training rows `rows`, with `threads` threads and the best
+    /// instruction set of this machine.
     ///
     /// # Errors
     /// [`CpuError`] if the system gives no threads.
@@ -48,69 +72,70 @@ impl CpuEngine {
         rows: Arc<dyn Rows>,
         threads: usize,
     ) -> Result<Self, CpuError> {
+        Self::with_instruction_set(problem, rows, threads, InstructionSet::best())
+    }
+
+    /// The same on a given instruction set.
+    ///
+    /// # Errors
+    /// [`CpuError`] if the system gives no threads.
+    pub fn with_instruction_set(
+        problem: Arc<Problem>,
+        rows: Arc<dyn Rows>,
+        threads: usize,
+        set: InstructionSet,
+    ) -> Result<Self, CpuError> {
         let threads = threads.max(1);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|i| format!("snel-cpu-{i}"))
-            .build()
-            .map_err(|source| CpuError { threads, source })?;
+        let team = Team::new(threads).map_err(|source| CpuError { threads, source })?;
         let energy = &problem.model.energy;
         let has_base = problem.model.base_density().is_some();
         let state = State::new(energy.initial_parameters(problem.seed, has_base));
-        let workers = (0..threads).map(|_| Workspace::new(&problem)).collect();
-        Ok(Self { shared: Shared::new(problem, rows), state, pool, workers })
+        let mut packed = PackedWeights::new(energy, set.lanes());
+        packed.pack(&state.parameters);
+        let gradient = vec![0.0; problem.layout.len()];
+        let shared = Shared::new(problem, rows);
+        let member = || Member {
+            workspace: Workspace::new(&shared, set),
+            sums: Sums::default(),
+            fault: None,
+        };
+        let members = (0..threads).map(|_| member()).collect();
+        let crew = Mutex::new(Crew { team, members });
+        Ok(Self { set, shared, state, packed, gradient, threads, crew })
     }
 
-    /// Number of threads.
-    pub fn threads(&self) -> usize {
-        self.workers.len()
+    /// Points of each thread's share when `n` are scored: whole tiles.
+    fn share(&self, n: usize) -> usize {
+        n.div_ceil(self.threads).next_multiple_of(TILE).max(TILE)
     }
-}
 
-/// The instruction set of the matrix products, best first: `matrixmultiply`'s own order. Everything
-/// else has the same bits on all of them.
-pub fn arithmetic() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return "x86-64 avx512f";
-        }
-        if is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx2") {
-            return "x86-64 avx2+fma";
-        }
-        if is_x86_feature_detected!("avx") {
-            return "x86-64 avx";
-        }
+    /// Calls `work` with the share of each thread: the number of its first point, its values and
+    /// its results.
+    fn score_shares<X: Send>(
+        &self,
+        x: impl Iterator<Item = X>,
+        out: &mut [Scored],
+        work: impl Fn(&mut Workspace, usize, &mut X, &mut [Scored]) + Sync,
+    ) {
+        // Whoever panicked with the lock has left nothing but scratch memory behind.
+        let mut crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner);
+        let Crew { team, members } = &mut *crew;
+        let share = self.share(out.len());
+        let starts = (0..).step_by(share);
+        let shares = members.iter_mut().zip(starts).zip(x).zip(out.chunks_mut(share));
+        let mut shares: Vec<_> = shares.collect();
+        team.for_each(&mut shares, |(((member, start), x), out)| {
+            work(&mut member.workspace, *start, x, out);
+        });
     }
-    std::env::consts::ARCH
-}
-
-/// The vector instruction sets of this machine that matter here.
-pub fn instruction_sets() -> Vec<&'static str> {
-    #[allow(unused_mut)] // on machines without a list
-    let mut sets = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        let present = [
-            ("sse2", is_x86_feature_detected!("sse2")),
-            ("avx", is_x86_feature_detected!("avx")),
-            ("avx2", is_x86_feature_detected!("avx2")),
-            ("fma", is_x86_feature_detected!("fma")),
-            ("avx512f", is_x86_feature_detected!("avx512f")),
-        ];
-        sets.extend(present.iter().filter(|(_, there)| *there).map(|(name, _)| *name));
-    }
-    #[cfg(target_arch = "aarch64")]
-    sets.push("neon");
-    sets
 }
 
 impl Engine for CpuEngine {
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint {
             engine: "cpu".to_owned(),
-            arithmetic: arithmetic().to_owned(),
-            revision: 1,
+            arithmetic: format!("{} {}", std::env::consts::ARCH, self.set),
+            revision: 2,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -121,30 +146,37 @@ impl Engine for CpuEngine {
         chunks: &ChunkSet,
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
-        let Self { shared, state, pool, workers } = self;
-        let queue = std::sync::Mutex::new(chunks.iter());
-        let next = || queue.lock().ok().and_then(|mut chunks| chunks.next());
+        let Self { shared, state, packed, crew, .. } = self;
+        let Crew { team, members } = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let parameters = Parameters { flat: &state.parameters, packed };
+        let next = AtomicU32::new(0);
         let empty = &*partial;
-        let sums: Vec<Result<Partial, EngineError>> = pool.install(|| {
-            workers
-                .par_iter_mut()
-                .map(|worker| {
-                    let mut sum = empty.empty_like();
-                    while let Some(index) = next() {
-                        worker.accumulate(shared, &state.parameters, plan, index, &mut sum)?;
-                    }
-                    Ok(sum)
-                })
-                .collect()
+        team.for_each(members, |Member { workspace, sums, fault }| {
+            sums.restart_like(empty);
+            *fault = None;
+            while let Some(index) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let done = workspace.accumulate(shared, parameters, plan, index, sums);
+                if let Err(error) = done {
+                    *fault = Some(error);
+                    return;
+                }
+            }
         });
-        for sum in sums {
-            partial.merge(&sum?)?;
+        // The first thread's sums become those of all.
+        let (first, others) = members.split_at_mut(1);
+        for member in others {
+            first[0].sums.merge(&member.sums);
         }
-        Ok(())
+        if let Some(error) = members.iter_mut().find_map(|member| member.fault.take()) {
+            return Err(error);
+        }
+        Ok(partial.add(chunks, &members[0].sums)?)
     }
 
-    fn apply(&mut self, reduced: &Reduced) -> Applied {
-        self.state.apply(&self.shared.problem, reduced)
+    fn apply(&mut self, reduced: &Reduced<'_>) -> Applied {
+        let applied = self.state.apply(&self.shared.problem, reduced, &mut self.gradient);
+        self.packed.pack(&self.state.parameters);
+        applied
     }
 
     fn skip(&mut self) {
@@ -165,33 +197,25 @@ impl Engine for CpuEngine {
 
     fn restore(&mut self, state: &State) -> Result<(), EngineError> {
         self.state = state.checked(&self.shared.problem)?;
+        self.packed.pack(&self.state.parameters);
         Ok(())
     }
 
     fn score(&self, x: &[f32], out: &mut [Scored]) {
-        let (shared, parameters) = (&self.shared, &self.state.parameters);
-        let dim = shared.problem.model.dim();
-        self.pool.install(|| {
-            x.par_chunks(SCORE_BLOCK * dim).zip(out.par_chunks_mut(SCORE_BLOCK)).for_each_init(
-                || Workspace::new(&shared.problem),
-                |workspace, (x, out)| workspace.score(shared, parameters, x, out),
-            );
+        let parameters = Parameters { flat: &self.state.parameters, packed: &self.packed };
+        let x = x.chunks(self.share(out.len()) * self.shared.problem.model.dim());
+        self.score_shares(x, out, |workspace, _, x, out| {
+            workspace.score(&self.shared, parameters, x, out);
         });
     }
 
     fn score_samples(&self, set: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
-        let (shared, parameters) = (&self.shared, &self.state.parameters);
-        let dim = shared.problem.model.dim();
-        self.pool.install(|| {
-            let blocks = x.par_chunks_mut(SCORE_BLOCK * dim).zip(out.par_chunks_mut(SCORE_BLOCK));
-            blocks.enumerate().for_each_init(
-                || Workspace::new(&shared.problem),
-                |workspace, (i, (x, out))| {
-                    let start = range.start + (i * SCORE_BLOCK) as u64;
-                    let tile = start..start + out.len() as u64;
-                    workspace.score_samples(shared, parameters, set, tile, x, out);
-                },
-            );
+        let parameters = Parameters { flat: &self.state.parameters, packed: &self.packed };
+        let x = x.chunks_mut(self.share(out.len()) * self.shared.problem.model.dim());
+        self.score_shares(x, out, |workspace, start, x, out| {
+            let start = range.start + start as u64;
+            let range = start..start + out.len() as u64;
+            workspace.score_samples(&self.shared, parameters, set, range, x, out);
         });
     }
 }

@@ -4,13 +4,30 @@
 //! memory does not grow with the number of samples. Chunks are summed exactly
 //! ([`snel_core::partial`]), so the number of threads cannot change a bit.
 //!
-//! Reading order: `engine` hands chunks to threads, `chunk` makes a chunk's gradient tile by
-//! tile, `network` runs a tile forward and backward, `density` and `math` do the rest.
+//! Reading order, from the step to the multiply-add: `engine` hands chunks to a `team` of threads,
+//! `chunk` makes a chunk's gradient tile by tile, `draw` makes samples and `density` weighs them,
+//! `network` runs a `tile` forward and backward, `layer` does the work of one layer on the `packed`
+//! weights, `kernel` holds the two inner products, `math` the activations. `instruction_set` says
+//! for which vectors all of this is compiled, `peak` measures what the machine could do at best.
 
+mod buffer;
 mod chunk;
 mod density;
+mod draw;
 mod engine;
+mod instruction_set;
+mod kernel;
+mod layer;
 mod math;
 mod network;
+mod packed;
+#[cfg(feature = "parts")]
+pub mod parts;
+mod peak;
+mod quadratic;
+mod team;
+mod tile;
 
-pub use engine::{CpuEngine, CpuError, arithmetic, instruction_sets};
+pub use engine::{CpuEngine, CpuError};
+pub use instruction_set::InstructionSet;
+pub use peak::Peak;

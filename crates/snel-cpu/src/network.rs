@@ -1,212 +1,290 @@
 //! One tile of points through the energy, forward and backward.
 //!
-//! `T` points a tile, `W` outputs of a layer. `x_dt` is `D x T`; activations and slopes are
-//! `T x W`, row-major. Matrix products are `matrixmultiply`'s, through `ndarray`.
+//! For each layer the tile keeps its outputs and its slopes; on the way back the cotangents of the
+//! pre-activations take the place of the slopes. Gradients gather in the kernels' layout (weights
+//! transposed, padded to whole vectors) and are written out once a chunk.
 
-use ndarray::linalg::{general_mat_mul, general_mat_vec_mul};
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis, Slice};
+use pulp::{Simd, WithSimd};
 use snel_core::activation::Activation;
-use snel_core::energy::{Energy, Layer, triangle};
+use snel_core::energy::{Energy, Layer};
 
-use crate::math::{activate, vectorised};
+use crate::buffer::{Buffer, stride, zeros};
+use crate::instruction_set::InstructionSet;
+use crate::layer::{Backward, Forward, Rows, RowsMut, WeightGradient};
+use crate::packed::{PackedWeights, padded};
+use crate::quadratic;
+use crate::tile::{ROOM, Tile};
 
-/// Points of a tile. 128 points by 128 units by 4 bytes is 64 KiB a layer and buffer: three
-/// layers with their slopes stay in a second-level cache.
-pub(crate) const TILE: usize = 128;
-
-/// The energy's shape with room for one tile.
+/// The energy's shape with room for one tile and for one chunk's gradient.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
+    set: InstructionSet,
     energy: Energy,
-    layers: Vec<Layer>,
-    output: usize,
     activation: Activation,
-    /// Per layer: outputs and slopes, `T x W`.
-    kept: Vec<(Vec<f32>, Vec<f32>)>,
-    /// Cotangents of a layer's outputs and inputs.
-    upper: Vec<f32>,
-    lower: Vec<f32>,
+    layers: Vec<Kept>,
+    /// Gradient of the output weight, padded.
+    output_gradient: Buffer,
+    output_offset: usize,
+    output_width: usize,
+    /// Only with residual layers: cotangents of a layer's outputs.
+    through: Option<Buffer>,
+    through_stride: usize,
+    /// Gradient of a quadratic energy.
+    quadratic_gradient: Vec<f32>,
 }
 
-fn rows(values: &[f32], n: usize, width: usize) -> ArrayView2<'_, f32> {
-    ArrayView2::from_shape((n, width), &values[..n * width]).unwrap_or_else(|_| unreachable!())
-}
-
-fn rows_mut(values: &mut [f32], n: usize, width: usize) -> ArrayViewMut2<'_, f32> {
-    ArrayViewMut2::from_shape((n, width), &mut values[..n * width])
-        .unwrap_or_else(|_| unreachable!())
+/// What one layer keeps.
+#[derive(Debug, Clone)]
+struct Kept {
+    layer: Layer,
+    stride: usize,
+    output: Buffer,
+    /// Slopes, then cotangents.
+    slope: Buffer,
+    /// Inputs x padded outputs.
+    weight_gradient: Buffer,
+    bias_gradient: Buffer,
 }
 
 impl Network {
-    pub(crate) fn new(energy: &Energy) -> Self {
-        let (layers, output) = energy.layers();
-        let activation = match energy {
-            Energy::Mlp { activation, .. } => *activation,
-            Energy::Quadratic { .. } => Activation::Relu, // has no layers
+    pub(crate) fn new(energy: &Energy, set: InstructionSet) -> Self {
+        let lanes = set.lanes();
+        let (layers, output_offset) = energy.layers();
+        let (activation, residual) = match energy {
+            Energy::Mlp { activation, residual, .. } => (*activation, *residual),
+            Energy::Quadratic { .. } => (Activation::Relu, false), // has no layers
         };
-        let widest = layers.iter().map(|l| l.outputs).max().unwrap_or(0).max(energy.dim());
-        let kept =
-            layers.iter().map(|l| (vec![0.0; TILE * l.outputs], vec![0.0; TILE * l.outputs]));
-        Self {
-            kept: kept.collect(),
-            upper: vec![0.0; TILE * widest],
-            lower: vec![0.0; TILE * widest],
-            energy: energy.clone(),
-            layers,
-            output,
-            activation,
-        }
-    }
-
-    /// Energies of the first `energies.len()` points of `x_dt` (rows `TILE` apart).
-    pub(crate) fn forward(&mut self, parameters: &[f32], x_dt: &[f32], energies: &mut [f32]) {
-        let n = energies.len();
-        let dim = self.energy.dim();
-        if matches!(self.energy, Energy::Quadratic { .. }) {
-            return quadratic(parameters, dim, x_dt, energies);
-        }
-        for (i, layer) in self.layers.iter().enumerate() {
-            let (before, rest) = self.kept.split_at_mut(i);
-            let (outputs, slopes) = &mut rest[0];
-            let weight = rows(&parameters[layer.weight..], layer.outputs, layer.inputs);
-            let input = match before.last() {
-                None => points(x_dt, dim, n),
-                Some((h, _)) => rows(h, n, layer.inputs),
-            };
-            general_mat_mul(
-                1.0,
-                &input,
-                &weight.t(),
-                0.0,
-                &mut rows_mut(outputs, n, layer.outputs),
-            );
-            let bias = &parameters[layer.bias..layer.bias + layer.outputs];
-            let size = n * layer.outputs;
-            activate(self.activation, bias, &mut outputs[..size], &mut slopes[..size]);
-            if layer.residual
-                && let Some((input, _)) = before.last()
-            {
-                outputs[..size].iter_mut().zip(input).for_each(|(h, x)| *h += x);
+        let widest = layers.iter().map(|l| l.outputs).max().unwrap_or(0);
+        let output_width = layers.last().map_or(energy.dim(), |l| l.outputs);
+        let keep = |layer: Layer| {
+            let (stride, outputs) = (stride(layer.outputs), padded(layer.outputs, lanes));
+            Kept {
+                layer,
+                stride,
+                output: zeros(ROOM * stride),
+                slope: zeros(ROOM * stride),
+                weight_gradient: zeros(layer.inputs * outputs),
+                bias_gradient: zeros(outputs),
             }
-        }
-        let last = match self.kept.last() {
-            None => points(x_dt, dim, n),
-            Some((h, _)) => rows(h, n, self.layers[self.layers.len() - 1].outputs),
         };
-        let v = ArrayView1::from(&parameters[self.output..self.output + last.ncols()]);
-        general_mat_vec_mul(1.0, &last, &v, 0.0, &mut ArrayViewMut1::from(energies));
+        let is_quadratic = matches!(energy, Energy::Quadratic { .. });
+        let coefficients = if is_quadratic { quadratic::coefficients(energy.dim()) } else { 0 };
+        Self {
+            set,
+            activation,
+            layers: layers.into_iter().map(keep).collect(),
+            output_gradient: zeros(padded(output_width, lanes)),
+            output_offset,
+            output_width,
+            through: residual.then(|| zeros(ROOM * stride(widest))),
+            through_stride: stride(widest),
+            quadratic_gradient: vec![0.0; coefficients],
+            energy: energy.clone(),
+        }
     }
 
-    /// Adds the cotangent-weighted energy gradients of the tile that went forward last.
-    pub(crate) fn backward(
+    /// Energies of the points of `tile`.
+    pub(crate) fn forward(
         &mut self,
         parameters: &[f32],
-        x_dt: &[f32],
-        cotangents: &[f32],
-        gradient: &mut [f32],
+        weights: &PackedWeights,
+        tile: &Tile,
+        energies: &mut [f32],
     ) {
-        let n = cotangents.len();
-        let dim = self.energy.dim();
+        let n = tile.len();
         if matches!(self.energy, Energy::Quadratic { .. }) {
-            return quadratic_gradient(dim, x_dt, cotangents, gradient);
+            return quadratic::energies(parameters, tile, &mut energies[..n]);
         }
-        let width = self.layers.last().map_or(dim, |l| l.outputs);
-        let last = match self.kept.last() {
-            None => points(x_dt, dim, n),
-            Some((h, _)) => rows(h, n, width),
-        };
-        let v = &parameters[self.output..self.output + width];
-        let dv = &mut gradient[self.output..self.output + width];
-        general_mat_mul(1.0, &rows(cotangents, 1, n), &last, 1.0, &mut rows_mut(dv, 1, width));
-        for (row, c) in self.upper.chunks_exact_mut(width).zip(cotangents) {
-            row.iter_mut().zip(v).for_each(|(dh, v)| *dh = c * v);
+        for i in 0..self.layers.len() {
+            let (before, rest) = self.layers.split_at_mut(i);
+            let kept = &mut rest[0];
+            self.set.run(Forward {
+                n,
+                layer: &weights.layers[i],
+                activation: self.activation,
+                input: before.last().map_or(tile.rows(), Kept::output),
+                output: RowsMut { values: &mut kept.output, stride: kept.stride },
+                slope: &mut kept.slope,
+            });
         }
-        for (i, layer) in self.layers.iter().enumerate().rev() {
-            let size = n * layer.outputs;
-            // A residual layer's input gets the cotangent of its output as well.
-            if layer.residual {
-                self.lower[..size].copy_from_slice(&self.upper[..size]);
+        let last = self.layers.last().map_or(tile.rows(), Kept::output);
+        self.set.run(Output { last, weight: &weights.output, energies: &mut energies[..n] });
+    }
+
+    /// Adds the cotangent-weighted energy gradients of the tile that went forward last. Beyond the
+    /// tile's points, `cotangents` must be zero.
+    pub(crate) fn backward(
+        &mut self,
+        weights: &PackedWeights,
+        tile: &Tile,
+        cotangents: &[f32; ROOM],
+    ) {
+        let n = tile.len();
+        if matches!(self.energy, Energy::Quadratic { .. }) {
+            let gradient = &mut self.quadratic_gradient;
+            return quadratic::add_gradient(tile, &cotangents[..n], gradient);
+        }
+        let last = self.layers.last().map_or(tile.rows(), Kept::output);
+        let gradient = &mut self.output_gradient;
+        self.set.run(OutputGradient { last, cotangents: &cotangents[..n], gradient });
+        let Some(kept) = self.layers.last_mut() else { return };
+        let through = self.through.as_mut();
+        self.set.run(Top {
+            cotangents,
+            weight: &weights.output,
+            slope: RowsMut { values: &mut kept.slope, stride: kept.stride },
+            bias: &mut kept.bias_gradient,
+            through: through.map(|values| RowsMut { values, stride: self.through_stride }),
+        });
+        for i in (0..self.layers.len()).rev() {
+            let (before, rest) = self.layers.split_at_mut(i);
+            let kept = &mut rest[0];
+            self.set.run(WeightGradient {
+                n,
+                inputs: kept.layer.inputs,
+                outputs: kept.layer.outputs,
+                input: before.last().map_or(tile.rows(), Kept::output),
+                cotangent: Rows { values: &kept.slope, stride: kept.stride },
+                gradient: &mut kept.weight_gradient,
+            });
+            if let Some(below) = before.last_mut() {
+                let through = self.through.as_mut();
+                self.set.run(Backward {
+                    n,
+                    layer: &weights.layers[i],
+                    cotangent: Rows { values: &kept.slope, stride: kept.stride },
+                    below: RowsMut { values: &mut below.slope, stride: below.stride },
+                    below_bias: &mut below.bias_gradient,
+                    through: through.map(|values| RowsMut { values, stride: self.through_stride }),
+                });
             }
-            let (weights, rest) = gradient[layer.weight..].split_at_mut(layer.bias - layer.weight);
-            let slopes = &self.kept[i].1[..size];
-            times_slope(&mut self.upper[..size], slopes, &mut rest[..layer.outputs]);
-            let dz = rows(&self.upper, n, layer.outputs);
-            let input = match i.checked_sub(1) {
-                None => points(x_dt, dim, n),
-                Some(before) => rows(&self.kept[before].0, n, layer.inputs),
-            };
-            let mut dw = rows_mut(weights, layer.outputs, layer.inputs);
-            general_mat_mul(1.0, &dz.t(), &input, 1.0, &mut dw);
-            if i > 0 {
-                let weight = rows(&parameters[layer.weight..], layer.outputs, layer.inputs);
-                let keep = if layer.residual { 1.0 } else { 0.0 };
-                let mut below = rows_mut(&mut self.lower, n, layer.inputs);
-                general_mat_mul(1.0, &dz, &weight, keep, &mut below);
-                std::mem::swap(&mut self.upper, &mut self.lower);
+        }
+    }
+
+    /// Writes the gradient gathered so far to the flat vector `out` and starts again at zero.
+    pub(crate) fn take_gradient(&mut self, out: &mut [f32]) {
+        if matches!(self.energy, Energy::Quadratic { .. }) {
+            out[..self.quadratic_gradient.len()].copy_from_slice(&self.quadratic_gradient);
+            self.quadratic_gradient.fill(0.0);
+            return;
+        }
+        for kept in &mut self.layers {
+            let Layer { weight, bias, inputs, outputs, .. } = kept.layer;
+            transpose(&kept.weight_gradient, inputs, outputs, &mut out[weight..bias]);
+            out[bias..bias + outputs].copy_from_slice(&kept.bias_gradient[..outputs]);
+            kept.weight_gradient.fill(0.0);
+            kept.bias_gradient.fill(0.0);
+        }
+        let output = &mut out[self.output_offset..self.output_offset + self.output_width];
+        output.copy_from_slice(&self.output_gradient[..self.output_width]);
+        self.output_gradient.fill(0.0);
+    }
+}
+
+impl Kept {
+    fn output(&self) -> Rows<'_> {
+        Rows { values: &self.output, stride: self.stride }
+    }
+}
+
+/// `to` (outputs x inputs) from `from` (inputs x padded outputs), block by block so that the lines
+/// of both stay in the cache.
+fn transpose(from: &[f32], inputs: usize, outputs: usize, to: &mut [f32]) {
+    const BLOCK: usize = 16;
+    let width = from.len() / inputs;
+    for k0 in (0..inputs).step_by(BLOCK) {
+        for w in 0..outputs {
+            let row = &mut to[w * inputs..][..inputs];
+            for (k, to) in row.iter_mut().enumerate().skip(k0).take(BLOCK) {
+                *to = from[k * width + w];
             }
         }
     }
 }
 
-/// The points of a tile as a `T x D` view.
-fn points(x_dt: &[f32], dim: usize, n: usize) -> ArrayView2<'_, f32> {
-    let mut all = rows(x_dt, dim, TILE);
-    all.slice_axis_inplace(Axis(1), Slice::from(..n));
-    all.reversed_axes()
+/// `energies[t] = last[t] . weight`.
+struct Output<'a> {
+    last: Rows<'a>,
+    weight: &'a [f32],
+    energies: &'a mut [f32],
 }
 
-/// Multiplies the cotangents by the slopes, in place, and adds their column sums to `bias`.
-fn times_slope(cotangents: &mut [f32], slopes: &[f32], bias: &mut [f32]) {
-    vectorised(
-        #[inline(always)]
-        || {
-            let width = bias.len();
-            for (c, s) in cotangents.chunks_exact_mut(width).zip(slopes.chunks_exact(width)) {
-                for ((c, s), b) in c.iter_mut().zip(s).zip(bias.iter_mut()) {
-                    *c *= s;
-                    *b += *c;
+impl WithSimd for Output<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (weight, _) = S::as_simd_f32s(self.weight);
+        let rows = self.last.values.chunks_exact(self.last.stride);
+        for (energy, row) in self.energies.iter_mut().zip(rows) {
+            let mut sum = simd.splat_f32s(0.0);
+            for (h, v) in S::as_simd_f32s(row).0.iter().zip(weight) {
+                sum = simd.mul_add_e_f32s(*h, *v, sum);
+            }
+            *energy = simd.reduce_sum_f32s(sum);
+        }
+    }
+}
+
+/// `gradient += Σ_t cotangents[t] * last[t]`.
+struct OutputGradient<'a> {
+    last: Rows<'a>,
+    cotangents: &'a [f32],
+    gradient: &'a mut [f32],
+}
+
+impl WithSimd for OutputGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (last, _) = S::as_simd_f32s(self.last.values);
+        let stride = self.last.stride / S::F32_LANES;
+        for (j, gradient) in S::as_mut_simd_f32s(self.gradient).0.iter_mut().enumerate() {
+            let mut sum = *gradient;
+            for (t, c) in self.cotangents.iter().enumerate() {
+                sum = simd.mul_add_e_f32s(simd.splat_f32s(*c), last[t * stride + j], sum);
+            }
+            *gradient = sum;
+        }
+    }
+}
+
+/// The cotangents of the last layer's pre-activations, in place of its slopes.
+struct Top<'a> {
+    cotangents: &'a [f32; ROOM],
+    weight: &'a [f32],
+    slope: RowsMut<'a>,
+    bias: &'a mut [f32],
+    through: Option<RowsMut<'a>>,
+}
+
+impl WithSimd for Top<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (weight, _) = S::as_simd_f32s(self.weight);
+        let stride = self.slope.stride / S::F32_LANES;
+        let (slope, _) = S::as_mut_simd_f32s(self.slope.values);
+        let (bias, _) = S::as_mut_simd_f32s(self.bias);
+        for (t, c) in self.cotangents.iter().enumerate() {
+            let c = simd.splat_f32s(*c);
+            let row = &mut slope[t * stride..][..weight.len()];
+            for ((slope, v), bias) in row.iter_mut().zip(weight).zip(&mut *bias) {
+                *slope = simd.mul_f32s(simd.mul_f32s(c, *v), *slope);
+                *bias = simd.add_f32s(*bias, *slope);
+            }
+        }
+        if let Some(through) = self.through {
+            let stride = through.stride / S::F32_LANES;
+            let (through, _) = S::as_mut_simd_f32s(through.values);
+            for (t, c) in self.cotangents.iter().enumerate() {
+                let c = simd.splat_f32s(*c);
+                for (to, v) in through[t * stride..].iter_mut().zip(weight) {
+                    *to = simd.mul_f32s(c, *v);
                 }
             }
-        },
-    );
-}
-
-/// Each monomial of the quadratic energy with its coefficient's index: `f(index, factor, i, j)`,
-/// where `j` is none for a linear term.
-#[inline(always)]
-fn monomials(dim: usize, mut f: impl FnMut(usize, f32, usize, Option<usize>)) {
-    let linear = dim * (dim + 1) / 2;
-    for i in 0..dim {
-        f(linear + i, 1.0, i, None);
-        for j in 0..=i {
-            f(triangle(i, j), if i == j { 0.5 } else { 1.0 }, i, Some(j));
         }
     }
-}
-
-fn quadratic(parameters: &[f32], dim: usize, x_dt: &[f32], energies: &mut [f32]) {
-    energies.fill(0.0);
-    let n = energies.len();
-    monomials(dim, |index, factor, i, j| {
-        let a = parameters[index] * factor;
-        let x = &x_dt[i * TILE..i * TILE + n];
-        match j.map(|j| &x_dt[j * TILE..j * TILE + n]) {
-            None => energies.iter_mut().zip(x).for_each(|(e, x)| *e += a * x),
-            Some(y) => {
-                energies.iter_mut().zip(x.iter().zip(y)).for_each(|(e, (x, y))| *e += a * x * y);
-            }
-        }
-    });
-}
-
-fn quadratic_gradient(dim: usize, x_dt: &[f32], cotangents: &[f32], gradient: &mut [f32]) {
-    let n = cotangents.len();
-    monomials(dim, |index, factor, i, j| {
-        let x = &x_dt[i * TILE..i * TILE + n];
-        let sum: f32 = match j.map(|j| &x_dt[j * TILE..j * TILE + n]) {
-            None => cotangents.iter().zip(x).map(|(c, x)| c * x).sum(),
-            Some(y) => cotangents.iter().zip(x.iter().zip(y)).map(|(c, (x, y))| c * x * y).sum(),
-        };
-        gradient[index] += factor * sum;
-    });
 }

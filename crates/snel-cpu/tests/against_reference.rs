@@ -19,8 +19,8 @@ use snel_core::reference::{ReferenceEngine, energy_gradients};
 use snel_core::rows::Matrix;
 use snel_core::state::State;
 use snel_core::statistics::Statistics;
-use snel_core::step::{everything, reduce_step};
-use snel_cpu::CpuEngine;
+use snel_core::step::{everything, reduce_step, room_for};
+use snel_cpu::{CpuEngine, InstructionSet};
 
 fn optim() -> Optim {
     Optim {
@@ -89,11 +89,12 @@ fn batching(samples: u64, chunk: u64) -> Batching {
 }
 
 fn sum(engine: &mut dyn Engine, problem: &Problem) -> (Vec<f64>, Statistics) {
+    let mut partial = room_for(problem);
     let reduced =
-        reduce_step(engine, &mut Alone, problem, &batching(470, 200), &everything).unwrap();
+        reduce_step(engine, &mut Alone, &batching(470, 200), &everything, &mut partial).unwrap();
     let mut gradient = vec![0.0; problem.layout.len()];
     reduced.gradient(&mut gradient);
-    (gradient, reduced.statistics)
+    (gradient, reduced.statistics.clone())
 }
 
 /// Σ over points of |c ∇E|, the size that rounding errors are relative to.
@@ -110,7 +111,8 @@ fn magnitudes(reference: &ReferenceEngine, problem: &Problem, plan: &StepPlan) -
     let b = f64::from(reference.head().b);
     let weight = |s: &Scored| (s.tilted() - f64::from(s.log_proposal) - b).exp().max(1.0);
     let mean: f64 = scored.iter().map(weight).sum::<f64>() / m as f64;
-    let rows = plan.rows(0..plan.batch()).collect::<Vec<_>>();
+    let mut rows = vec![0; plan.batch() as usize];
+    plan.rows(0, &mut rows);
     let mut values = vec![0.0; rows.len() * dim];
     snel_core::rows::Rows::gather(&*data(60, dim), &rows, &mut values).unwrap();
     let samples = x.chunks(dim).zip(scored.iter().map(|s| weight(s) / m as f64));
@@ -145,24 +147,31 @@ fn gradients_agree_with_the_reference() {
         let dim = problem.model.dim();
         let plan = batching(470, 200).plan(0, 0);
         let mut reference = ReferenceEngine::new(problem.clone(), data(60, dim));
-        let mut cpu = CpuEngine::new(problem.clone(), data(60, dim), 2).unwrap();
         let state = random_state(&problem);
         reference.restore(&state).unwrap();
-        cpu.restore(&state).unwrap();
-        let (expected, by_reference) = sum(&mut reference, &problem);
-        let (gradient, by_cpu) = sum(&mut cpu, &problem);
+        let (expected, e) = sum(&mut reference, &problem);
         let magnitudes = magnitudes(&reference, &problem, &plan);
-        for i in 0..gradient.len() {
-            let bound = TOLERANCE * magnitudes[i];
-            let error = (gradient[i] - expected[i]).abs();
-            assert!(error <= bound, "{problem:?} {i}: {} {}", gradient[i], expected[i]);
+        for set in InstructionSet::present() {
+            let mut cpu = engine(&problem, 2, set);
+            cpu.restore(&state).unwrap();
+            let (gradient, a) = sum(&mut cpu, &problem);
+            for i in 0..gradient.len() {
+                let bound = TOLERANCE * magnitudes[i];
+                let error = (gradient[i] - expected[i]).abs();
+                let (g, e) = (gradient[i], expected[i]);
+                assert!(error <= bound, "{set}, {problem:?} {i}: {g} {e}");
+            }
+            assert_eq!((a.rows, a.samples), (e.rows, e.samples));
+            assert!((a.mean_row() - e.mean_row()).abs() < 1e-5 * (1.0 + e.mean_row().abs()));
+            assert!((a.mean_weight() / e.mean_weight() - 1.0).abs() < TOLERANCE);
+            assert!((a.ess_fraction() / e.ess_fraction() - 1.0).abs() < 2.0 * TOLERANCE);
         }
-        let (a, e) = (by_cpu, by_reference);
-        assert_eq!((a.rows, a.samples), (e.rows, e.samples));
-        assert!((a.mean_row() - e.mean_row()).abs() < 1e-5 * (1.0 + e.mean_row().abs()));
-        assert!((a.mean_weight() / e.mean_weight() - 1.0).abs() < TOLERANCE);
-        assert!((a.ess_fraction() / e.ess_fraction() - 1.0).abs() < 2.0 * TOLERANCE);
     }
+}
+
+fn engine(problem: &Arc<Problem>, threads: usize, set: InstructionSet) -> CpuEngine {
+    let data = data(60, problem.model.dim());
+    CpuEngine::with_instruction_set(problem.clone(), data, threads, set).unwrap()
 }
 
 #[test]
@@ -171,10 +180,8 @@ fn scores_agree_with_the_reference() {
         let problem = Arc::new(problem);
         let dim = problem.model.dim();
         let mut reference = ReferenceEngine::new(problem.clone(), data(60, dim));
-        let mut cpu = CpuEngine::new(problem.clone(), data(60, dim), 2).unwrap();
         let state = random_state(&problem);
         reference.restore(&state).unwrap();
-        cpu.restore(&state).unwrap();
         let set = SampleSet { stream: Stream::Evaluation, step: 0 };
         let n = 1500;
         let draw = |engine: &dyn Engine| {
@@ -182,19 +189,24 @@ fn scores_agree_with_the_reference() {
             engine.score_samples(set, 7..7 + n as u64, &mut x, &mut scored);
             (x, scored)
         };
-        let ((x, expected), (same_x, scored)) = (draw(&reference), draw(&cpu));
-        assert_eq!(x, same_x, "samples are the same points");
-        let mut again = vec![Scored::default(); n];
-        cpu.score(&x, &mut again);
-        assert_eq!(again, scored, "a sample scores like any other point");
-        for (s, e) in scored.iter().zip(&expected) {
-            for (a, b) in
-                [(s.energy, e.energy), (s.log_base, e.log_base), (s.log_proposal, e.log_proposal)]
-            {
-                assert!(
-                    a == b || (a - b).abs() < 1e-4 * (1.0 + b.abs()),
-                    "{problem:?}: {s:?} {e:?}"
-                );
+        let (x, expected) = draw(&reference);
+        for set in InstructionSet::present() {
+            let mut cpu = engine(&problem, 2, set);
+            cpu.restore(&state).unwrap();
+            let (same_x, scored) = draw(&cpu);
+            assert_eq!(x, same_x, "{set}: samples are the same points");
+            let mut again = vec![Scored::default(); n];
+            cpu.score(&x, &mut again);
+            assert_eq!(again, scored, "{set}: a sample scores like any other point");
+            for (s, e) in scored.iter().zip(&expected) {
+                for (a, b) in [
+                    (s.energy, e.energy),
+                    (s.log_base, e.log_base),
+                    (s.log_proposal, e.log_proposal),
+                ] {
+                    let close = a == b || (a - b).abs() < 1e-4 * (1.0 + b.abs());
+                    assert!(close, "{set}, {problem:?}: {s:?} {e:?}");
+                }
             }
         }
     }
@@ -205,22 +217,45 @@ fn scores_agree_with_the_reference() {
 fn threads_do_not_change_a_bit() {
     for problem in problems().into_iter().step_by(5) {
         let problem = Arc::new(problem);
-        let dim = problem.model.dim();
-        let run = |threads| {
-            let mut engine = CpuEngine::new(problem.clone(), data(60, dim), threads).unwrap();
-            let batching = batching(700, 64);
-            for _ in 0..10 {
-                let step = reduce_step(&mut engine, &mut Alone, &problem, &batching, &everything);
-                engine.apply(&step.unwrap());
+        for set in InstructionSet::present() {
+            let run = |threads| {
+                let mut engine = engine(&problem, threads, set);
+                let mut partial = room_for(&problem);
+                for _ in 0..10 {
+                    let batching = batching(700, 64);
+                    let step =
+                        reduce_step(&mut engine, &mut Alone, &batching, &everything, &mut partial);
+                    engine.apply(&step.unwrap());
+                }
+                engine.snapshot()
+            };
+            let one = run(1);
+            assert!(one.parameters.iter().any(|p| *p != 0.0));
+            for threads in [2, 3, 7] {
+                assert_eq!(run(threads), one, "{set}, {threads} threads");
             }
-            engine.snapshot()
-        };
-        let one = run(1);
-        assert!(one.parameters.iter().any(|p| *p != 0.0));
-        for threads in [2, 3, 7] {
-            assert_eq!(run(threads), one, "{threads} threads");
         }
     }
+}
+
+/// What the tests above cover. A machine without AVX-512 or NEON cannot test them; one that has
+/// them must.
+#[test]
+fn every_instruction_set_of_this_machine_is_tested() {
+    let names: Vec<String> = InstructionSet::present().iter().map(ToString::to_string).collect();
+    assert!(names.contains(&"portable".to_owned()));
+    #[cfg(target_arch = "x86_64")]
+    {
+        let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        assert_eq!(names.contains(&"avx2+fma".to_owned()), has_avx2);
+        let has_avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw");
+        assert_eq!(names.contains(&"avx512".to_owned()), has_avx512);
+    }
+    #[cfg(target_arch = "aarch64")]
+    assert!(names.contains(&"neon".to_owned()));
 }
 
 #[test]

@@ -7,6 +7,8 @@
 //!
 //! Values are read as f64 and handed to the model as f32. Everything fails with [`DataError`].
 
+#![forbid(unsafe_code)]
+
 mod dataset;
 mod error;
 mod names;

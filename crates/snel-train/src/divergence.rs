@@ -100,10 +100,13 @@ pub fn after_step(streaks: &mut Streaks, statistics: &Statistics) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use snel_core::statistics::Tally;
 
     fn statistics(us: &[f64]) -> Statistics {
+        let mut tally = Tally::default();
+        us.iter().for_each(|&u| assert!(tally.add_sample(u, u.exp())));
         let mut s = Statistics::default();
-        us.iter().for_each(|&u| assert!(s.add_sample(u)));
+        s.add(&tally);
         s
     }
 

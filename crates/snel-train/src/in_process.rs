@@ -107,7 +107,7 @@ mod tests {
     use snel_core::problem::{Base, Model, Problem};
     use snel_core::rows::Matrix;
     use snel_core::state::State;
-    use snel_core::step::{everything, reduce_step};
+    use snel_core::step::{everything, reduce_step, room_for};
     use snel_cpu::CpuEngine;
 
     fn problem(objective: Objective) -> Arc<Problem> {
@@ -134,9 +134,10 @@ mod tests {
         let rows = Arc::new(Matrix::new(values, 2).unwrap());
         let mut engine = CpuEngine::new(problem.clone(), rows, 1).unwrap();
         let batching = Batching { batch: 96, samples: 1000, chunk: 64, total_rows: 200, seed: 3 };
+        let mut partial = room_for(problem);
         for _ in 0..20 {
-            let sums = reduce_step(&mut engine, collective, problem, &batching, share).unwrap();
-            engine.apply(&sums);
+            let step = reduce_step(&mut engine, collective, &batching, share, &mut partial);
+            engine.apply(&step.unwrap());
         }
         engine.snapshot()
     }

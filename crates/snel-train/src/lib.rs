@@ -1,5 +1,8 @@
 //! Trainer, checkpoints, run folder, evaluation, metrics, plots, report.
 
+#![forbid(unsafe_code)]
+
+pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod container;

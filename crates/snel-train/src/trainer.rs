@@ -12,12 +12,12 @@ use std::time::Instant;
 
 use snel_core::collective::{Collective, CollectiveError};
 use snel_core::engine::{Engine, EngineError, SampleSet};
-use snel_core::partial::Reduced;
+use snel_core::partial::{Partial, Reduced};
 use snel_core::philox::Stream;
 use snel_core::plan::Batching;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
-use snel_core::step::{StepFault, everything, reduce_step};
+use snel_core::step::{StepFault, everything, reduce_step, room_for};
 
 use crate::checkpoint::{Checkpoint, Checkpoints, Progress};
 use crate::config::Train;
@@ -120,15 +120,16 @@ impl Trainer<'_> {
         }
         let mut saved = self.engine.head().step;
         let mut lr = 0.0;
+        let mut partial = room_for(&self.problem);
         while self.engine.head().step < steps {
             let before = Instant::now();
-            let sums = self.sums()?;
+            let sums = self.sums(&mut partial)?;
             let b = f64::from(self.engine.head().b);
             match &sums {
                 Some(reduced) => {
                     let applied = self.engine.apply(reduced);
                     lr = applied.lr;
-                    let s = &reduced.statistics;
+                    let s = reduced.statistics;
                     averager.add(StepSample {
                         bound: s.bound(b),
                         log_z: b + s.residual(),
@@ -143,7 +144,7 @@ impl Trainer<'_> {
             let head = self.engine.head();
             if let Some(reduced) = &sums {
                 self.live(head.step, reduced, b, before);
-                let check = divergence::after_step(&mut self.progress.streaks, &reduced.statistics);
+                let check = divergence::after_step(&mut self.progress.streaks, reduced.statistics);
                 check.map_err(|source| TrainError::Diverged { step: head.step, source })?;
             }
             if head.step.is_multiple_of(record_every) || head.step == steps {
@@ -179,9 +180,9 @@ impl Trainer<'_> {
     }
 
     /// The next step's sums over all workers; none if the step was refused.
-    fn sums(&mut self) -> Result<Option<Reduced>, TrainError> {
-        let Self { problem, batching, engine, collective, .. } = self;
-        match reduce_step(&mut **engine, &mut **collective, problem, batching, &everything) {
+    fn sums<'p>(&mut self, partial: &'p mut Partial) -> Result<Option<Reduced<'p>>, TrainError> {
+        let Self { batching, engine, collective, .. } = self;
+        match reduce_step(&mut **engine, &mut **collective, batching, &everything, partial) {
             Ok(reduced) => Ok(Some(reduced)),
             Err(StepFault::Engine(error)) => Err(error.into()),
             Err(StepFault::Collective(error)) => Err(error.into()),
@@ -267,8 +268,8 @@ impl Trainer<'_> {
         self.sinks.iter_mut().for_each(|sink| sink.note(text));
     }
 
-    fn live(&mut self, step: u64, reduced: &Reduced, b: f64, before: Instant) {
-        let s = &reduced.statistics;
+    fn live(&mut self, step: u64, reduced: &Reduced<'_>, b: f64, before: Instant) {
+        let s = reduced.statistics;
         let seconds = before.elapsed().as_secs_f64().max(1e-9);
         let live = Live {
             step,

@@ -1,7 +1,7 @@
 //! `snel doctor`.
 
 use serde::Serialize;
-use snel_cpu::instruction_sets;
+use snel_cpu::InstructionSet;
 
 use crate::args::DoctorArgs;
 use crate::exit::Exit;
@@ -13,8 +13,8 @@ struct Document {
     version: &'static str,
     system: String,
     cores: usize,
-    instruction_sets: Vec<&'static str>,
-    arithmetic: &'static str,
+    /// Those that the engine is compiled for, the one in use first.
+    instruction_sets: Vec<String>,
     cuda: &'static str,
     scratch: String,
 }
@@ -24,8 +24,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Exit {
         version: env!("CARGO_PKG_VERSION"),
         system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        instruction_sets: instruction_sets(),
-        arithmetic: snel_cpu::arithmetic(),
+        instruction_sets: InstructionSet::present().iter().map(ToString::to_string).collect(),
         cuda: "this build has no CUDA engine: it computes on the CPU",
         scratch: std::env::temp_dir().display().to_string(),
     };
@@ -36,8 +35,10 @@ pub(crate) fn run(args: &DoctorArgs) -> Exit {
     out(&format!("snel {} on {}", document.version, document.system));
     table(&[
         ("cores", document.cores.to_string()),
-        ("instruction sets", document.instruction_sets.join(", ")),
-        ("matrix products use", document.arithmetic.to_owned()),
+        (
+            "instruction sets",
+            format!("{} (the first is used)", document.instruction_sets.join(", ")),
+        ),
         ("CUDA", document.cuda.to_owned()),
         ("scratch files go to", format!("{} (set TMPDIR to change)", document.scratch)),
     ]);

@@ -55,7 +55,7 @@ impl Affine {
     }
 
     /// Turns `z` in place into `mean + factor S z`.
-    pub(super) fn apply(&self, z: &mut [f64], factor: f64) {
+    pub fn apply(&self, z: &mut [f64], factor: f64) {
         for i in (0..z.len()).rev() {
             // From the last row up: row i needs z_0..=z_i, none of them overwritten yet.
             let sz: f64 = match &self.scale {

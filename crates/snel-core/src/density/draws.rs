@@ -29,6 +29,11 @@ impl Draws {
         words
     }
 
+    /// Passes over the next `blocks`, which were drawn elsewhere.
+    pub fn skip(&mut self, blocks: u32) {
+        self.next += blocks;
+    }
+
     /// Fills `out` with standard normals, four a block.
     pub fn normals(&mut self, out: &mut [f64]) {
         for quad in out.chunks_mut(4) {
@@ -50,6 +55,12 @@ impl Draws {
     /// One uniform in (0, 1).
     pub fn uniform(&mut self) -> f64 {
         uniform(self.block()[0])
+    }
+
+    /// What turns normals into Student variates of `df` degrees of freedom: `sqrt(df / g)`, `g`
+    /// chi-square with `df` degrees.
+    pub fn student_factor(&mut self, df: f64) -> f64 {
+        (df / (2.0 * self.gamma(0.5 * df))).sqrt()
     }
 
     /// A gamma variate of the given shape and unit scale (Marsaglia, Tsang 2000), one block a

@@ -154,8 +154,7 @@ impl Density {
             }
             Self::Student { df, at } => {
                 draws.normals(x);
-                let g = 2.0 * draws.gamma(0.5 * df);
-                at.apply(x, (df / g).sqrt());
+                at.apply(x, draws.student_factor(*df));
             }
             Self::Uniform { low, high } => {
                 draws.uniforms(x);

@@ -10,12 +10,24 @@ fn gradients() -> impl Strategy<Value = Vec<[f32; LEN]>> {
 fn sum(gradients: &[[f32; LEN]], order: &[usize], scale: i32) -> Partial {
     let mut partial = Partial::new(LEN, scale, gradients.len() as u32, false);
     for &i in order {
-        partial.add_chunk(i as u32, Side::Rows, &gradients[i], &Statistics::default()).unwrap();
+        add(&mut partial, i as u32, Side::Rows, &gradients[i], &Tally::default()).unwrap();
     }
     partial
 }
 
-fn value(partial: Partial) -> Vec<f64> {
+fn add(
+    partial: &mut Partial,
+    chunk: u32,
+    side: Side,
+    gradient: &[f32],
+    tally: &Tally,
+) -> Result<(), PartialError> {
+    let mut sums = partial.empty_sums();
+    sums.add_chunk(side, gradient, tally);
+    partial.add(&ChunkSet::of(chunk..chunk + 1), &sums)
+}
+
+fn value(partial: &Partial) -> Vec<f64> {
     let mut out = vec![0.0; LEN];
     partial.reduce().unwrap().gradient(&mut out);
     out
@@ -25,19 +37,19 @@ proptest! {
     #[test]
     fn any_order_and_split_gives_the_same_bits(gradients in gradients(), cut in 0usize..40, swap in any::<u64>()) {
         let mut order: Vec<usize> = (0..gradients.len()).collect();
-        let straight = value(sum(&gradients, &order, 30));
+        let straight = value(&sum(&gradients, &order, 30));
         order.sort_by_key(|&i| (i as u64).wrapping_mul(swap | 1));
         let (left, right) = order.split_at(cut.min(order.len()));
         let mut merged = sum(&gradients, left, 30);
         merged.merge(&sum(&gradients, right, 30)).unwrap();
-        prop_assert_eq!(value(merged), straight);
+        prop_assert_eq!(value(&merged), straight);
     }
 
     /// Each chunk rounds to the nearest multiple of 2^-scale: half of it per chunk.
     #[test]
     fn error_is_half_a_unit_per_chunk(gradients in gradients()) {
         let order: Vec<usize> = (0..gradients.len()).collect();
-        let sums = value(sum(&gradients, &order, 30));
+        let sums = value(&sum(&gradients, &order, 30));
         for (k, s) in sums.iter().enumerate() {
             let exact: f64 = gradients.iter().map(|g| f64::from(g[k])).sum();
             let rounding = 1e-9 * 1e3 * gradients.len() as f64 * f64::EPSILON;
@@ -57,7 +69,7 @@ proptest! {
             Ok(reduced) => reduced.next_scale,
             Err(other) => panic!("{other}"),
         };
-        let sums = value(sum(&gradients, &order, scale));
+        let sums = value(&sum(&gradients, &order, scale));
         prop_assert_eq!(sums[0], f64::from(n_chunks) * f64::from(big));
         let grown = gradients.iter().map(|g| g.map(|v| v * 100.0)).collect::<Vec<_>>();
         prop_assert!(sum(&grown, &order, scale).reduce().is_ok());
@@ -70,7 +82,7 @@ fn the_largest_sum_does_not_wrap() {
     let n = 1000;
     let top = f32::from_bits((libm::ldexp(1.0, chunk_bits(n)) as f32).to_bits() - 1);
     let gradients = vec![[top, -top, top]; n as usize];
-    let sums = value(sum(&gradients, &(0..n as usize).collect::<Vec<_>>(), 0));
+    let sums = value(&sum(&gradients, &(0..n as usize).collect::<Vec<_>>(), 0));
     assert_eq!(sums[0], f64::from(top) * f64::from(n));
     let over = vec![[libm::ldexp(1.0, chunk_bits(n)) as f32, 0.0, 0.0]; n as usize];
     let partial = sum(&over, &(0..n as usize).collect::<Vec<_>>(), 0);
@@ -79,43 +91,62 @@ fn the_largest_sum_does_not_wrap() {
 
 #[test]
 fn faults_are_named() {
-    let empty = Statistics::default();
+    let empty = Tally::default();
     let mut partial = Partial::new(LEN, 10, 2, false);
-    partial.add_chunk(0, Side::Rows, &[1.0; LEN], &empty).unwrap();
-    assert_eq!(
-        partial.add_chunk(0, Side::Rows, &[1.0; LEN], &empty),
-        Err(PartialError::DuplicateChunk(0))
-    );
-    assert_eq!(
-        partial.add_chunk(1, Side::Rows, &[1.0; LEN + 1], &empty),
-        Err(PartialError::Mismatch("number of parameters"))
-    );
+    add(&mut partial, 0, Side::Rows, &[1.0; LEN], &empty).unwrap();
+    let again = add(&mut partial, 0, Side::Rows, &[1.0; LEN], &empty);
+    assert_eq!(again, Err(PartialError::DuplicateChunk(0)));
     let twice = partial.clone();
     assert_eq!(partial.merge(&twice), Err(PartialError::DuplicateChunk(0)));
-    assert_eq!(
-        partial.merge(&Partial::new(LEN, 11, 2, false)),
-        Err(PartialError::Mismatch("scale"))
-    );
-    assert_eq!(
-        partial.clone().reduce().err(),
-        Some(StepError::Incomplete { missing: 1, total: 2 })
-    );
-    partial.add_chunk(1, Side::Rows, &[f32::NAN, 1.0, f32::INFINITY], &empty).unwrap();
+    for (other, what) in [
+        (Partial::new(LEN, 11, 2, false), "scale"),
+        (Partial::new(LEN + 1, 10, 2, false), "number of parameters"),
+        (Partial::new(LEN, 10, 2, true), "number of parameters"),
+        (Partial::new(LEN, 10, 3, false), "number of chunks"),
+    ] {
+        assert_eq!(partial.merge(&other), Err(PartialError::Mismatch(what)));
+    }
+    assert_eq!(partial.reduce().err(), Some(StepError::Incomplete { missing: 1, total: 2 }));
+    add(&mut partial, 1, Side::Rows, &[f32::NAN, 1.0, f32::INFINITY], &empty).unwrap();
     assert_eq!(partial.reduce().err(), Some(StepError::NotFinite { count: 2 }));
+    partial.restart(10, 1);
+    add(&mut partial, 0, Side::Rows, &[1.0; LEN], &empty).unwrap();
+    assert_eq!(value(&partial), [1.0; LEN]);
+}
+
+/// Every kind of product, ties included, against `f64::round_ties_even`.
+#[test]
+fn rounding_is_to_the_nearest_even() {
+    let mut gradient: Vec<f32> = vec![0.0, -0.0, 0.5, 1.5, 2.5, -0.5, -1.5, 0.499_999_97, 1e-40];
+    for exponent in -40..62 {
+        for mantissa in [1.0f32, 1.5, 1.25, 1.999_999_9, 1.000_000_1] {
+            let value = libm::ldexp(f64::from(mantissa), exponent) as f32;
+            gradient.extend([value, -value]);
+        }
+    }
+    for scale in [0, 1, 7, -3] {
+        let fitting: Vec<f32> =
+            gradient.iter().copied().filter(|g| fits(g.abs(), scale, 1)).collect();
+        let mut sums = vec![3; fitting.len()];
+        add_rounded(&mut sums, &fitting, scale);
+        for (sum, g) in sums.iter().zip(&fitting) {
+            let exact = (f64::from(*g) * libm::ldexp(1.0, scale)).round_ties_even() as i64;
+            assert_eq!(sum - 3, exact, "{g} 2^{scale}");
+        }
+    }
 }
 
 /// The sample sum is divided by the mean weight, except for b.
 #[test]
 fn separated_samples_are_self_normalised() {
-    let mut weights = Statistics::default();
+    let mut weights = Tally::default();
     for w in [1.0f64, 7.0, 0.0, 0.0] {
-        weights.add_sample(w.ln());
+        weights.add_sample(w.ln(), w);
     }
     let mut partial = Partial::new(LEN, 40, 2, true);
-    partial.add_chunk(0, Side::Rows, &[1.0, 1.0, 1.0], &Statistics::default()).unwrap();
-    partial.add_chunk(1, Side::Samples, &[-4.0, 2.0, -2.0], &weights).unwrap();
-    // The weights went through ln and exp: a few units in the last place.
-    for (g, expected) in value(partial).iter().zip([1.0 - 2.0, 1.0 + 1.0, 1.0 - 2.0]) {
-        assert!((g - expected).abs() < 1e-14, "{g} {expected}");
+    add(&mut partial, 0, Side::Rows, &[1.0, 1.0, 1.0], &Tally::default()).unwrap();
+    add(&mut partial, 1, Side::Samples, &[-4.0, 2.0, -2.0], &weights).unwrap();
+    for (g, expected) in value(&partial).iter().zip([1.0 - 2.0, 1.0 + 1.0, 1.0 - 2.0]) {
+        assert_eq!(*g, expected);
     }
 }

@@ -16,7 +16,7 @@ use crate::plan::{Chunk, StepPlan};
 use crate::problem::{Base, Problem};
 use crate::rows::Rows;
 use crate::state::State;
-use crate::statistics::Statistics;
+use crate::statistics::Tally;
 
 /// Every point of a chunk at once, in f64.
 pub struct ReferenceEngine {
@@ -33,7 +33,7 @@ pub struct ChunkGradient {
     /// Flat gradient, `b` last, divided by `n` or `M`.
     pub gradient: Vec<f64>,
     /// Sums of scalars.
-    pub statistics: Statistics,
+    pub tally: Tally,
 }
 
 impl ReferenceEngine {
@@ -87,7 +87,8 @@ impl ReferenceEngine {
         let problem = &self.problem;
         let (x_nd, is_data, count) = match plan.chunk(index) {
             Chunk::Rows(range) => {
-                let rows: Vec<u64> = plan.rows(range).collect();
+                let mut rows = vec![0; range.clone().count()];
+                plan.rows(range.start, &mut rows);
                 let mut values = vec![0.0; rows.len() * self.rows.dim()];
                 self.rows.gather(&rows, &mut values)?;
                 let values = values.into_iter().map(f64::from).collect();
@@ -101,17 +102,17 @@ impl ReferenceEngine {
         };
         let parameters = self.parameters();
         let b = f64::from(self.state.b());
-        let log_ratio = (plan.samples() as f64 / plan.batch() as f64).ln();
+        let ratio = plan.samples() as f64 / plan.batch() as f64;
         let energies = network::energies(&problem.model.energy, &parameters, x_nd.view());
-        let mut statistics = Statistics::default();
+        let mut tally = Tally::default();
         let mut cotangents = Array1::zeros(x_nd.nrows());
         for (i, (log_d, log_q)) in self.log_densities(x_nd.view()).into_iter().enumerate() {
             let u = log_d - energies[i] - log_q - b;
             let times_count = if is_data {
-                statistics.add_row(log_d - energies[i]);
-                problem.objective.row_cotangent(u, log_ratio)
-            } else if statistics.add_sample(u) {
-                problem.objective.sample_cotangent(u, log_ratio)
+                tally.add_row(log_d - energies[i]);
+                problem.objective.row_cotangent(u.exp(), ratio)
+            } else if tally.add_sample(u, u.exp()) {
+                problem.objective.sample_cotangent(u.exp(), ratio)
             } else {
                 0.0
             };
@@ -122,7 +123,7 @@ impl ReferenceEngine {
         network::energy_gradients(energy, &parameters, x_nd.view(), &cotangents, &mut gradient);
         gradient[problem.layout.b()] = cotangents.sum();
         let side = if is_data { Side::Rows } else { Side::Samples };
-        Ok(ChunkGradient { side, gradient, statistics })
+        Ok(ChunkGradient { side, gradient, tally })
     }
 
     fn score_f64(&self, x_nd: ArrayView2<f64>, out: &mut [Scored]) {
@@ -156,16 +157,17 @@ impl Engine for ReferenceEngine {
         chunks: &ChunkSet,
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
+        let mut sums = partial.empty_sums();
         for index in chunks.iter() {
-            let ChunkGradient { side, gradient, statistics } = self.chunk(plan, index)?;
+            let ChunkGradient { side, gradient, tally } = self.chunk(plan, index)?;
             let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
-            partial.add_chunk(index, side, &gradient, &statistics)?;
+            sums.add_chunk(side, &gradient, &tally);
         }
-        Ok(())
+        Ok(partial.add(chunks, &sums)?)
     }
 
-    fn apply(&mut self, reduced: &Reduced) -> Applied {
-        self.state.apply(&self.problem, reduced)
+    fn apply(&mut self, reduced: &Reduced<'_>) -> Applied {
+        self.state.apply(&self.problem, reduced, &mut Vec::new())
     }
 
     fn skip(&mut self) {

@@ -53,7 +53,7 @@ impl Engine for Numbered {
     ) -> Result<(), EngineError> {
         unreachable!()
     }
-    fn apply(&mut self, _: &Reduced) -> Applied {
+    fn apply(&mut self, _: &Reduced<'_>) -> Applied {
         unreachable!()
     }
     fn skip(&mut self) {

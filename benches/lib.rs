@@ -1,0 +1,3 @@
+//! Nothing is here: the package exists for its benches.
+
+#![forbid(unsafe_code)]
