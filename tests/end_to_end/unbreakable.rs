@@ -52,6 +52,8 @@ fn configs_are_refused_with_a_way_out() {
     train(&["--set", "model.widht=3"]).refuses(2, &["model.widht", "did you mean `width`"]);
     train(&["--set", "train.samples=0"]).refuses(2, &["train.samples"]);
     train(&["--set", "optim.lr=nan"]).refuses(2, &["optim.lr"]);
+    train(&["--set", "optim.lr=1e300"]).refuses(2, &["optim.lr", "at most 1000"]);
+    train(&["--set", "data.toy=gaussian", "--set", "data.member=x"]).refuses(2, &["data.member"]);
     train(&["--set", "model.width=1e9"]).refuses(2, &["model.width"]);
     train(&["--set", "proposal.df=3"]).refuses(2, &["proposal.df"]);
     place.snel(&["train", "absent.toml"]).refuses(2, &["absent.toml"]);
@@ -216,4 +218,70 @@ fn patience_ends_a_run_early() {
     assert_eq!(document["outcome"], "stopped early");
     assert!(document["step"].as_u64().unwrap() < 100_000);
     assert!(place.path("run/model.safetensors").exists());
+}
+
+/// Killed before its first checkpoint, a run goes on all the same: from step 0, to the same bytes.
+#[test]
+fn a_run_without_a_checkpoint_begins_again() {
+    let place = trained();
+    let model = place.read("run/model.safetensors");
+    let resume = ["train", "small.toml", "--out", "run", "--resume"];
+    fs::remove_dir_all(place.path("run/checkpoints")).unwrap();
+    place.snel(&resume).refuses(2, &["no checkpoint to go on from", "--out"]);
+    assert!(place.read("run/model.safetensors") == model);
+    fs::remove_file(place.path("run/model.safetensors")).unwrap();
+    let again = place.ok(&resume);
+    assert!(again.stderr.contains("begins at step 0"), "{again:?}");
+    assert!(place.read("run/model.safetensors") == model);
+}
+
+#[test]
+fn a_network_too_large_for_the_machine_is_refused_before_it_is_made() {
+    let place = Place::with_small();
+    let huge = ["--set", "model.width=65536", "--set", "model.depth=64"];
+    place
+        .snel(&[&["train", "small.toml", "--out", "run"][..], &huge].concat())
+        .refuses(75, &["GiB of memory", "hint: "]);
+    assert!(!place.path("run").exists());
+    let plan = place.ok(&[&["plan", "small.toml"][..], &huge].concat());
+    assert!(plan.stdout.contains("more than this machine gives"), "{plan:?}");
+}
+
+/// Both rates at their upper end leave the first validation, at the end, without a finite bound.
+#[test]
+fn a_run_that_never_had_a_finite_bound_leaves_no_model() {
+    let place = Place::with_small();
+    let sets = ["optim.lr=1e3", "optim.b_lr=1e3", "train.steps=9"];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    place
+        .snel(&[&["train", "small.toml", "--out", "run"][..], &sets].concat())
+        .refuses(70, &["no model to keep", "optim.lr"]);
+    assert!(!place.path("run/model.safetensors").exists());
+}
+
+#[test]
+fn results_that_cannot_be_written() {
+    let place = trained();
+    let sample = |out: &str| place.snel(&["sample", "run", "-n", "5", "--out", out]);
+    sample("x.foo").refuses(2, &["x.foo", ".csv"]);
+    sample("nowhere/x.csv").refuses(2, &["nowhere/x.csv", "hint: make that folder"]);
+    fs::create_dir(place.path("folder.csv")).unwrap();
+    sample("folder.csv").refuses(75, &["folder.csv", "hint: "]);
+    place.write("large.csv", "a,b\n1,2\n1e300,3\n");
+    place
+        .snel(&["score", "run", "--data", "large.csv", "--out", "scores.csv"])
+        .refuses(65, &["32-bit", "hint: "]);
+    assert!(!place.path("scores.csv").exists());
+    let left = fs::read_dir(place.path(".")).unwrap();
+    let left =
+        left.filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with(".snel"));
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn other_evaluations_leave_the_runs_own_alone() {
+    let place = trained();
+    let own = place.read("run/eval.json");
+    place.ok(&["eval", "run", "--split", "train", "--samples", "500"]);
+    assert!(place.read("run/eval.json") == own);
 }

@@ -11,7 +11,7 @@ use snel_train::config::Split;
 
 /// Trains energy-based models by the self-normalised likelihood, and uses them.
 #[derive(Debug, Parser)]
-#[command(name = "snel", version, about, max_term_width = 100)]
+#[command(name = "snel", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 2 bad usage or config, 65 bad data, 70 the computation \
     failed, 75 try again, 130 interrupted after a checkpoint."
@@ -52,8 +52,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Compute {
     /// Threads; results do not depend on them [default: all cores]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<std::num::NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
     /// Device to compute on
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     pub(crate) device: Device,
@@ -172,7 +172,7 @@ pub(crate) struct SampleArgs {
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     pub(crate) langevin: u32,
     /// Step size of the Langevin dynamics [default: adapted in the first half of the steps]
-    #[arg(long, value_name = "EPSILON", requires = "langevin")]
+    #[arg(long, value_name = "EPSILON", requires = "langevin", allow_negative_numbers = true)]
     pub(crate) step_size: Option<f64>,
     #[command(flatten)]
     pub(crate) compute: Compute,
@@ -187,11 +187,14 @@ pub(crate) struct PlotArgs {
     pub(crate) run: PathBuf,
     #[command(flatten)]
     pub(crate) compute: Compute,
+    /// Print one JSON document on stdout instead of a summary
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// Model, checkpoint (.safetensors) or data file
+    /// Run folder, model, checkpoint (.safetensors) or data file
     pub(crate) file: PathBuf,
     /// Print one JSON document on stdout instead of a summary
     #[arg(long)]

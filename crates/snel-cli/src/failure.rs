@@ -134,7 +134,13 @@ fn classify(error: &RunError) -> (Option<String>, Exit) {
         RunError::Changed(_) => {
             (Some("start a new run in another folder with --out".to_owned()), Exit::Data)
         }
-        RunError::Nothing { .. } => {
+        RunError::NoCheckpoint(_) => {
+            (Some("start a new run in another folder with --out".to_owned()), Exit::Usage)
+        }
+        RunError::Memory(_) => {
+            (Some("choose a narrower network, or fewer --threads".to_owned()), Exit::TryAgain)
+        }
+        RunError::NoModel(_) => {
             (Some("train it to the end first, with `snel train`".to_owned()), Exit::Usage)
         }
     }
@@ -155,6 +161,9 @@ fn of_training(error: &TrainError) -> (Option<String>, Exit) {
             Some("the proposal and the base density do not overlap; fit both to the data".into()),
             Exit::Failed,
         ),
+        TrainError::NoModel => {
+            (Some("lower `optim.lr` and `optim.b_lr`, or widen the proposal".into()), Exit::Failed)
+        }
         TrainError::Engine(_) | TrainError::Collective(_) => (None, Exit::Failed),
     }
 }
@@ -162,13 +171,30 @@ fn of_training(error: &TrainError) -> (Option<String>, Exit) {
 fn of_container(error: &ContainerError) -> (Option<String>, Exit) {
     match error {
         ContainerError::File(error) => of_file(error),
-        ContainerError::Damaged { .. } => (None, Exit::Data),
+        ContainerError::Damaged { .. } => (
+            Some(
+                "copy it again; a run's model is made again from its checkpoints by \
+                 `snel train CONFIG --resume`"
+                    .into(),
+            ),
+            Exit::Data,
+        ),
     }
 }
 
 fn of_file(error: &FileError) -> (Option<String>, Exit) {
-    match error.source.kind() {
-        ErrorKind::NotFound => (None, Exit::Usage),
+    of_io(&error.source)
+}
+
+fn of_io(error: &std::io::Error) -> (Option<String>, Exit) {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            (Some("make that folder first, or name another".into()), Exit::Usage)
+        }
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory => {
+            let advice = "a file stands where a folder should be, or a folder for a file";
+            (Some(format!("{advice}; name another")), Exit::TryAgain)
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
             Some("free some space; a training run then goes on with --resume".into()),
             Exit::TryAgain,
@@ -181,9 +207,13 @@ fn of_file(error: &FileError) -> (Option<String>, Exit) {
 }
 
 fn of_data(error: &DataError) -> (Option<String>, Exit) {
-    let exit = match error {
-        DataError::Scratch { .. } => Exit::TryAgain,
-        _ => Exit::Data,
-    };
-    (error.hint(), exit)
+    match error {
+        DataError::Write { source, .. } => of_io(source),
+        DataError::UnknownOutput { .. } => (error.hint(), Exit::Usage),
+        DataError::Unreadable { source, .. } if source.kind() != ErrorKind::IsADirectory => {
+            of_io(source)
+        }
+        DataError::Scratch { .. } => (error.hint(), Exit::TryAgain),
+        _ => (error.hint(), Exit::Data),
+    }
 }

@@ -45,6 +45,12 @@ pub(crate) fn count(n: u64) -> String {
     groups.join(" ")
 }
 
+/// A number in a column twelve wide; with an exponent where digits would not fit or not show.
+pub(crate) fn cell(v: f64) -> String {
+    let plain = v == 0.0 || (1e-3..1e5).contains(&v.abs());
+    if plain { format!("{v:>12.5}") } else { format!("{v:>12.4e}") }
+}
+
 /// A size in binary units.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -62,6 +68,9 @@ mod tests {
     fn numbers_for_people() {
         assert_eq!(count(0), "0");
         assert_eq!(count(1_234_567), "1 234 567");
+        assert_eq!(cell(-2.5), "    -2.50000");
+        assert_eq!(cell(1e300), "  1.0000e300");
+        assert_eq!(cell(-1.25e-7), "  -1.2500e-7");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(5 << 40), "5.0 TiB");

@@ -42,9 +42,17 @@ pub enum DataError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file name ends in nothing this crate reads or writes.
+    /// The file name ends in nothing this crate reads.
     #[error("unknown file type of `{}`: known are {allowed}", path.display())]
     UnknownExtension {
+        /// The file.
+        path: PathBuf,
+        /// Endings that are known.
+        allowed: &'static str,
+    },
+    /// The name of a file to write ends in nothing this crate writes.
+    #[error("cannot tell the format of `{}` from its name: known endings are {allowed}", path.display())]
+    UnknownOutput {
         /// The file.
         path: PathBuf,
         /// Endings that are known.
@@ -100,8 +108,8 @@ pub enum DataError {
         /// What was found.
         value: f64,
     },
-    /// A null in a table.
-    #[error("column `{column}`, {place} of `{}`, is null", path.display(), column = shown(column))]
+    /// A null in a table, or an empty field.
+    #[error("column `{column}`, {place} of `{}`, holds no value", path.display(), column = shown(column))]
     Null {
         /// The file.
         path: PathBuf,
@@ -327,7 +335,9 @@ impl DataError {
             Self::Delimiter { .. } => "give one ASCII character, such as `,` or `;`",
             Self::Fractions { .. } => "give three fractions that sum to 1, such as [0.8, 0.1, 0.1]",
             Self::TooFewRows { .. } => "give more rows, or a larger fraction",
-            Self::Scratch { .. } => "free space there, or raise the memory limit",
+            Self::Scratch { .. } => {
+                "free space there, set TMPDIR to another folder, or raise `data.memory_limit_mib`"
+            }
             _ => return None,
         };
         Some(advice.to_owned())

@@ -13,10 +13,11 @@ pub(crate) fn list<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 /// The name closest to `wanted`, if a slip of the fingers could explain the difference: one edit
-/// for every three letters, at least one.
+/// for every three letters, at least one. A single letter is a slip in its case only.
 pub(crate) fn nearest<S: AsRef<str>>(wanted: &str, names: &[S]) -> Option<String> {
     let wanted = wanted.to_lowercase();
-    let limit = (wanted.chars().count() / 3).max(1);
+    let letters = wanted.chars().count();
+    let limit = if letters == 1 { 0 } else { (letters / 3).max(1) };
     names
         .iter()
         .map(|name| (strsim::damerau_levenshtein(&wanted, &name.as_ref().to_lowercase()), name))
@@ -58,6 +59,8 @@ mod tests {
         assert_eq!(nearest("Temprature", &names).as_deref(), Some("temperature"));
         assert_eq!(nearest("at", &names).as_deref(), Some("AT"));
         assert_eq!(nearest("volume", &names), None);
+        assert_eq!(nearest("9", &["a", "b"]), None);
+        assert_eq!(nearest("B", &["a", "b"]).as_deref(), Some("b"));
     }
 
     #[test]

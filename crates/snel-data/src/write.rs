@@ -34,7 +34,7 @@ enum Format {
 /// Writes `values`, row-major, to `path`, with these names of columns where the format has names.
 ///
 /// # Errors
-/// [`DataError::UnknownExtension`], [`DataError::PartialRow`], [`DataError::Write`].
+/// [`DataError::UnknownOutput`], [`DataError::PartialRow`], [`DataError::Write`].
 pub fn write_rows(path: &Path, columns: &[String], values: &[f64]) -> Result<(), DataError> {
     let mut writer = RowWriter::create(path, columns)?;
     writer.push(values)?;
@@ -45,12 +45,12 @@ impl RowWriter {
     /// Begins a file; its format follows from the ending of `path`.
     ///
     /// # Errors
-    /// [`DataError::UnknownExtension`], [`DataError::Write`].
+    /// [`DataError::UnknownOutput`], [`DataError::Write`].
     pub fn create(path: &Path, columns: &[String]) -> Result<Self, DataError> {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         if !["csv", "npy", "parquet"].contains(&extension.as_str()) {
             let allowed = ".csv, .npy, .parquet";
-            return Err(DataError::UnknownExtension { path: path.to_owned(), allowed });
+            return Err(DataError::UnknownOutput { path: path.to_owned(), allowed });
         }
         Self::begin(path, columns, &extension).map_err(failed(path))
     }

@@ -32,6 +32,8 @@ pub struct Cost {
     pub reduce_bytes: u64,
     /// Live memory of the engine and the rows, about.
     pub memory_bytes: u64,
+    /// Whether this machine grants that much memory at all.
+    pub memory_granted: bool,
     /// Bytes of a checkpoint, about.
     pub checkpoint_bytes: u64,
     /// Threads that the memory is for.
@@ -56,6 +58,7 @@ impl Cost {
         let per_thread = parameters * (4 + 8 * sums) + tile;
         // Shared: parameters and two moments, the reduced sums, and the rows as f32.
         let shared = parameters * (12 + 8 * sums) + rows.iter().sum::<u64>() * 4 * dim as u64;
+        let memory_bytes = shared + per_thread * threads as u64;
         Self {
             rows,
             dim,
@@ -67,9 +70,30 @@ impl Cost {
             chunks: plan.n_chunks(),
             flop_per_step: 6.0 * parameters as f64 * (plan.batch() + plan.samples()) as f64,
             reduce_bytes: 8 * sums * parameters,
-            memory_bytes: shared + per_thread * threads as u64,
+            memory_bytes,
+            memory_granted: granted(memory_bytes),
             checkpoint_bytes: 12 * parameters,
             threads,
         }
+    }
+}
+
+/// Whether the system gives out `bytes` at once. Nothing is written to them, so that this costs
+/// nothing; a system that promises more than it has refuses only what it could never give.
+fn granted(bytes: u64) -> bool {
+    let Ok(bytes) = usize::try_from(bytes) else { return false };
+    let mut probe = Vec::<u8>::new();
+    // Without the black box the compiler may leave the allocation out.
+    std::hint::black_box(&mut probe).try_reserve_exact(bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::granted;
+
+    #[test]
+    fn a_little_memory_is_granted_and_an_exabyte_is_not() {
+        assert!(granted(1 << 20));
+        assert!(!granted(1 << 60));
     }
 }

@@ -82,6 +82,7 @@ pub struct Evaluation {
     /// 95 % interval of the split's mean log-likelihood, from the Monte-Carlo errors.
     pub interval: [f64; 2],
     /// Standard error of the mean over rows: how much another split of this size would differ.
+    /// NaN, `null` in JSON, for a single row.
     pub rows_se: f64,
     /// Learned log-normaliser.
     pub b: f64,
@@ -227,7 +228,7 @@ fn bounds(
         lower,
         upper,
         interval: [lower.interval()[0], upper.interval()[1]],
-        rows_se: (variance / (sums.rows - 1.0).max(1.0)).sqrt(),
+        rows_se: (variance / (sums.rows - 1.0)).sqrt(),
         b,
         log_z,
         b_minus_log_z: Estimate { value: -residual, se: log_z.se },

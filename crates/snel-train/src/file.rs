@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::{NamedTempFile, PersistError};
+
 /// A file or folder that could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
@@ -28,23 +30,36 @@ impl FileError {
 /// # Errors
 /// [`FileError`]; `path` is then as it was and no temporary file is left.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write(path, bytes, NamedTempFile::persist).map_err(FileError::at("write", path))
+}
+
+/// As [`write_atomically`], for a file that must not exist yet; of several at once, one succeeds.
+///
+/// # Errors
+/// [`FileError`], of kind [`io::ErrorKind::AlreadyExists`] if `path` exists.
+pub fn create_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write(path, bytes, NamedTempFile::persist_noclobber).map_err(FileError::at("create", path))
+}
+
+type Persist = fn(NamedTempFile, PathBuf) -> Result<File, PersistError>;
+
+fn write(path: &Path, bytes: &[u8], persist: Persist) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".snel-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        // A temporary file is private; the final one follows the user's mask like any other.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        }
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        // Makes the rename itself durable; not every file system can, and none needs an error.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-        Ok(())
-    };
-    write().map_err(FileError::at("write", path))
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".snel-");
+    // A temporary file is private; this one will be the user's, and the user's mask applies.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    persist(file, path.to_path_buf())?;
+    // Makes the rename itself durable; not every file system can, and none needs an error.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
 }
 
 /// Creates `path` and its parents.
@@ -65,6 +80,9 @@ mod tests {
         let path = folder.path().join("file");
         write_atomically(&path, b"old").unwrap();
         write_atomically(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        let error = create_atomically(&path, b"newer").unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -148,7 +148,7 @@ fn curves(records: &[Record], report: &EvalReport) -> Result<Vec<Picture>, PlotE
         picture(
             "log-normaliser",
             "Log-normaliser",
-            "The learned `b` follows the samples' estimate of `log Z`; the bound is tight where \
+            "The learned b follows the samples' estimate of log Z; the bound is tight where \
              they agree.",
             plot::log_normaliser(&normaliser)?,
         ),

@@ -15,6 +15,7 @@ use snel_cpu::{CpuEngine, CpuError};
 use crate::checkpoint::Progress;
 use crate::config::Config;
 use crate::container::ContainerError;
+use crate::cost::Cost;
 use crate::file::FileError;
 use crate::model_file::{ModelFile, ModelHeader};
 use crate::plot::PlotError;
@@ -58,14 +59,15 @@ pub enum RunError {
     /// A checkpoint's model is not what data and config give now.
     #[error("the data or the code has changed since {} was written", .0.display())]
     Changed(PathBuf),
-    /// A run without any checkpoint was to be resumed, or a model to be used before there is one.
-    #[error("{} has no {what} yet", path.display())]
-    Nothing {
-        /// The folder.
-        path: PathBuf,
-        /// What is missing.
-        what: &'static str,
-    },
+    /// A finished run whose checkpoints are gone was to be resumed.
+    #[error("{} has a trained model, but no checkpoint to go on from", .0.display())]
+    NoCheckpoint(PathBuf),
+    /// A model was to be used before there is one.
+    #[error("{} has no trained model (`model.safetensors`) yet", .0.display())]
+    NoModel(PathBuf),
+    /// The machine does not have what the run needs.
+    #[error("the run needs about {:.1} GiB of memory, more than this machine gives", *.0 as f64 / (1u64 << 30) as f64)]
+    Memory(u64),
 }
 
 /// What the caller of [`train`] decides, besides the config.
@@ -108,6 +110,10 @@ pub fn train(
         return Err(RunFolderError::Exists(options.out.to_path_buf()).into());
     }
     let setup = prepare(config, &std::env::temp_dir())?;
+    let cost = Cost::new(config, &setup, options.threads);
+    if !cost.memory_granted {
+        return Err(RunError::Memory(cost.memory_bytes));
+    }
     let folder = if options.resume {
         RunFolder::resume(options.out, config)?
     } else {
@@ -119,26 +125,31 @@ pub fn train(
     let checkpoints = folder.checkpoints(config.train.keep);
     let mut progress = Progress::default();
     if options.resume {
-        let Some((checkpoint, damaged)) = checkpoints.newest()? else {
-            let path = folder.path().to_path_buf();
-            return Err(RunError::Nothing { path, what: "checkpoint to resume from" });
-        };
-        let path = checkpoints.path(checkpoint.state.step);
-        if checkpoint.model != setup.problem.model {
-            return Err(RunError::Changed(path));
+        let mut note = |text: &str| sinks.iter_mut().for_each(|sink| sink.note(text));
+        match checkpoints.newest()? {
+            Some((checkpoint, damaged)) => {
+                for error in damaged {
+                    note(&format!("{error}; an older one is used"));
+                }
+                if checkpoint.model != setup.problem.model {
+                    return Err(RunError::Changed(checkpoints.path(checkpoint.state.step)));
+                }
+                if checkpoint.fingerprint != fingerprint {
+                    note(&format!(
+                        "the arithmetic differs from the run's so far, so bits will: {} then, \
+                         {fingerprint} now",
+                        checkpoint.fingerprint
+                    ));
+                }
+                engine.restore(&checkpoint.state)?;
+                progress = checkpoint.progress;
+            }
+            None if folder.model().exists() => {
+                return Err(RunError::NoCheckpoint(folder.path().to_path_buf()));
+            }
+            // Stopped before its first checkpoint: nothing is lost by beginning again.
+            None => note("there is no checkpoint yet; the run begins at step 0"),
         }
-        for error in damaged {
-            sinks.iter_mut().for_each(|s| s.note(&format!("{error}; an older one is used")));
-        }
-        if checkpoint.fingerprint != fingerprint {
-            let text = format!(
-                "the arithmetic differs from the run's so far, so bits will: {} then, {fingerprint} now",
-                checkpoint.fingerprint
-            );
-            sinks.iter_mut().for_each(|s| s.note(&text));
-        }
-        engine.restore(&checkpoint.state)?;
-        progress = checkpoint.progress;
     }
     sinks.push(Box::new(JsonLines::open(&folder.metrics(), engine.head().step)?));
     if config.output.tensorboard {
@@ -170,9 +181,8 @@ pub fn train(
     let outcome = trainer.run()?;
     let model = match outcome {
         Outcome::Interrupted { .. } => trainer.model(),
-        // Without any finite validation there is no best model: the last one then.
         _ if checkpoints.best().exists() => ModelFile::load(&checkpoints.best())?,
-        _ => trainer.model(),
+        _ => return Err(TrainError::NoModel.into()),
     };
     if !matches!(outcome, Outcome::Interrupted { .. }) {
         model.save(&folder.model())?;
@@ -204,8 +214,7 @@ pub fn load_model(path: &Path) -> Result<ModelFile, RunError> {
     }
     let folder = RunFolder::at(path)?;
     if !folder.model().exists() {
-        let what = "trained model (`model.safetensors`)";
-        return Err(RunError::Nothing { path: path.to_path_buf(), what });
+        return Err(RunError::NoModel(path.to_path_buf()));
     }
     Ok(ModelFile::load(&folder.model())?)
 }

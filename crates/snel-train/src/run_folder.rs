@@ -4,13 +4,12 @@
 //! 1. A folder that holds a run is never started over: it is resumed, or another one is taken.
 //! 2. `config.toml` is the resolved config; it is written first.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Checkpoints;
 use crate::config::{Config, ConfigError};
-use crate::file::{FileError, create_folder, write_atomically};
+use crate::file::{FileError, create_atomically, create_folder, write_atomically};
 
 /// A run's folder.
 #[derive(Debug, Clone)]
@@ -86,17 +85,13 @@ impl RunFolder {
         let folder = Self { path: path.to_path_buf() };
         create_folder(&folder.checkpoints_path())?;
         let file = folder.config();
-        // `create_new` settles a race between two runs.
-        let opened = OpenOptions::new().write(true).create_new(true).open(&file);
-        let mut opened = match opened {
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(RunFolderError::Exists(folder.path));
+        match create_atomically(&file, config.to_toml().as_bytes()) {
+            Err(e) if e.source.kind() == ErrorKind::AlreadyExists => {
+                Err(RunFolderError::Exists(folder.path))
             }
-            other => other.map_err(FileError::at("create", &file))?,
-        };
-        let text = config.to_toml();
-        opened.write_all(text.as_bytes()).map_err(FileError::at("write", &file))?;
-        Ok(folder)
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(folder),
+        }
     }
 
     /// A folder that holds a run, without reading anything.
@@ -133,6 +128,7 @@ impl RunFolder {
         if !keys.is_empty() {
             return Err(RunFolderError::Differs { path: folder.path, keys });
         }
+        create_folder(&folder.checkpoints_path())?;
         write_atomically(&folder.config(), config.to_toml().as_bytes())?;
         Ok(folder)
     }

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::eval_report::EvalReport;
 use crate::model_file::ModelFile;
 use crate::pictures::Picture;
+use crate::plot::grouped;
 use crate::report::{HOW_TO_READ, Headline, Report, Table, html};
 
 /// The page as text. `source` says where the data came from, `command` what made the run.
@@ -20,7 +21,7 @@ pub fn page(
     let facts = vec![
         fact("data", format!("{source}: {} columns", header.columns.len())),
         fact("energy", energy(&header.model.energy)),
-        fact("parameters", format!("{} and b", model.parameters.len() - 1)),
+        fact("parameters", format!("{} and b", grouped(model.parameters.len() - 1))),
         fact("base density", base(&header.model.base)),
         fact("proposal", density(&header.model.proposal)),
         fact("objective", format!("{:?}", header.objective).to_uppercase()),
@@ -35,14 +36,7 @@ pub fn page(
         Headline {
             name: format!("Log-likelihood of the {split} rows, standardised units"),
             interval: range(e.interval),
-            explanation: vec![
-                HOW_TO_READ.to_owned(),
-                format!(
-                    "The interval is about the normaliser. How well {} rows stand for all others \
-                     is another matter: the standard error of their mean is {:.3} nats.",
-                    e.rows, e.rows_se
-                ),
-            ],
+            explanation: vec![HOW_TO_READ.to_owned(), about_rows(e.rows, e.rows_se)],
         },
         Headline {
             name: format!("Log-likelihood of the {split} rows, original units"),
@@ -75,10 +69,14 @@ pub fn page(
             row("log Z", with_error(e.log_z)),
             row("b, learned", format!("{:.5}", e.b)),
             row("b − log Z", with_error(e.b_minus_log_z)),
-            row("samples", e.weights.samples.to_string()),
+            row("samples", grouped(e.weights.samples as usize)),
             row(
                 "effective samples",
-                format!("{:.0} ({:.2} %)", e.weights.ess, 100.0 * e.weights.ess_fraction),
+                format!(
+                    "{} ({:.2} %)",
+                    grouped(e.weights.ess as usize),
+                    100.0 * e.weights.ess_fraction
+                ),
             ),
             row("largest share of weight", format!("{:.4} %", 100.0 * e.weights.largest_share)),
         ],
@@ -93,6 +91,18 @@ pub fn page(
         config: config.to_toml(),
         command: command.to_owned(),
     })
+}
+
+fn about_rows(rows: u64, se: f64) -> String {
+    let error = if se.is_finite() {
+        format!("the standard error of their mean is {se:.3} nats")
+    } else {
+        "a single row does not tell".to_owned()
+    };
+    format!(
+        "The interval is about the normaliser. How well {rows} rows stand for all others is \
+         another matter: {error}."
+    )
 }
 
 /// An energy in words.

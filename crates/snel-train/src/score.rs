@@ -59,6 +59,18 @@ pub enum ScoreError {
     },
 }
 
+/// The values as the engine takes them.
+fn narrow(values: &[f64], columns: &[String]) -> Result<Vec<f32>, DataError> {
+    let narrow = values.iter().map(|&value| value as f32).collect::<Vec<_>>();
+    match narrow.iter().position(|value| !value.is_finite()) {
+        None => Ok(narrow),
+        Some(at) => {
+            let column = columns[at % columns.len()].clone();
+            Err(DataError::OutOfRange { column, value: values[at] })
+        }
+    }
+}
+
 /// Scores the rows of `data` and writes a column `log_density` to `out` (nats, original units),
 /// and a [`ScoreSummary`] to `out` with `.json` appended.
 ///
@@ -80,7 +92,7 @@ pub fn score_file(
     let mut chunk = Vec::new();
     while source.next_chunk(&mut chunk)? > 0 {
         scales.apply(&mut chunk);
-        let x: Vec<f32> = chunk.iter().map(|&v| v as f32).collect();
+        let x = narrow(&chunk, &model.header.columns)?;
         let mut scored = vec![Scored::default(); x.len() / scales.dim()];
         engine.score(&x, &mut scored);
         let densities: Vec<f64> = scored.iter().map(|s| s.tilted() + offset).collect();

@@ -39,7 +39,7 @@ pub enum SetupError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// A density cannot be fitted to the training rows.
-    #[error("cannot fit `{group}` to the training rows: {source}")]
+    #[error("cannot fit `{group}` to the training rows")]
     Fit {
         /// The config group of the density.
         group: &'static str,
@@ -59,9 +59,10 @@ impl SetupError {
             Self::Fit { source: FitError::Singular { .. }, .. } => {
                 Some("leave that column out with `data.columns`".to_owned())
             }
-            Self::Fit { source: FitError::TooFewRows { .. }, .. } => {
-                Some("use fewer components, or kind = \"diagonal\"".to_owned())
-            }
+            Self::Fit { group, source: FitError::TooFewRows { .. } } => Some(format!(
+                "give more rows or a larger `fit_rows`, or set `{group}.kind = \"diagonal\"`; a \
+                 mixture may have fewer components"
+            )),
             Self::Rows(_) => None,
         }
     }

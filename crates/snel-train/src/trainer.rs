@@ -52,7 +52,7 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// Training went wrong.
-    #[error("training diverged at step {step}: {source}")]
+    #[error("training diverged at step {step}")]
     Diverged {
         /// Steps done.
         step: u64,
@@ -74,6 +74,9 @@ pub enum TrainError {
     /// The proposal's samples give no first value of `b`.
     #[error("no usable log-weight among {0} samples of the proposal")]
     NoStart(u64),
+    /// The bound was never finite, so there is no best model, and the last one is worth nothing.
+    #[error("no model to keep: the bound on the validation rows was never finite")]
+    NoModel,
 }
 
 /// A run in progress.

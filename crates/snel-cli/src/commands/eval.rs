@@ -1,6 +1,6 @@
 //! `snel eval`.
 
-use snel_train::finish::evaluate_and_save;
+use snel_train::eval_report::evaluate_run;
 use snel_train::run::{engine_of, load_model};
 use snel_train::run_folder::RunFolder;
 use snel_train::setup::load_data;
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::json;
 
 pub(crate) fn run(args: &EvalArgs) -> Result<Exit, Failure> {
-    let (folder, mut config) = RunFolder::open(&args.run)?;
+    let (_, mut config) = RunFolder::open(&args.run)?;
     let model = load_model(&args.run)?;
     if let Some(samples) = args.samples {
         config.eval.samples = samples;
@@ -22,7 +22,8 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     }
     let dataset = load_data(&config, &std::env::temp_dir())?;
     let engine = engine_of(&model, args.compute.threads())?;
-    let report = evaluate_and_save(&folder, &config, &dataset, &model, &engine)?;
+    // The run's own evaluation, in `eval.json`, stays as it is.
+    let report = evaluate_run(&config, &dataset, &model, &engine)?;
     if args.json {
         json(&report);
     } else {

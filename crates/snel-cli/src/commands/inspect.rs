@@ -6,17 +6,20 @@ use serde::Serialize;
 use snel_data::{ReadOptions, open};
 use snel_train::checkpoint::Checkpoint;
 use snel_train::model_file::ModelFile;
+use snel_train::run::load_model;
 use snel_train::run_report::{density, energy};
 use snel_train::summary::{ColumnSummary, summarise};
 
 use crate::args::InspectArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{count, json, out, table};
+use crate::output::{cell, count, json, out, table};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<Exit, Failure> {
     let path = &args.file;
-    if path.extension().is_some_and(|e| e == "safetensors") {
+    if path.is_dir() {
+        show_model(&load_model(path)?, args.json);
+    } else if path.extension().is_some_and(|e| e == "safetensors") {
         // A file is one or the other; if neither, the model's error tells more.
         match (ModelFile::load(path), Checkpoint::load(path)) {
             (Ok(model), _) => show_model(&model, args.json),
@@ -105,14 +108,13 @@ fn show_data(path: &Path, as_json: bool) -> Result<(), Failure> {
         "column", "mean", "sd", "min", "max"
     ));
     for c in &columns {
-        let number = |v: f64| format!("{v:>12.5}");
         out(&format!(
             "{:width$}  {}  {}  {}  {}",
             c.name,
-            number(c.mean),
-            number(c.sd),
-            number(c.min),
-            number(c.max)
+            cell(c.mean),
+            cell(c.sd),
+            cell(c.min),
+            cell(c.max)
         ));
     }
     Ok(())

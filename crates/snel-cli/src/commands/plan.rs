@@ -42,9 +42,14 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
         ("work of a step", format!("{:.3} GFLOP", cost.flop_per_step / 1e9)),
         ("work of the run", format!("{:.1} TFLOP", cost.flop_per_step * cost.steps as f64 / 1e12)),
         ("sums of a step", bytes(cost.reduce_bytes)),
-        ("memory", format!("about {} on {} threads", bytes(cost.memory_bytes), cost.threads)),
+        ("memory", memory(&cost)),
         ("checkpoint", bytes(cost.checkpoint_bytes)),
         ("run folder", config.run_folder().display().to_string()),
     ]);
     Ok(Exit::Done)
+}
+
+fn memory(cost: &Cost) -> String {
+    let more = if cost.memory_granted { "" } else { ": more than this machine gives" };
+    format!("about {} on {} threads{more}", bytes(cost.memory_bytes), cost.threads)
 }

@@ -30,7 +30,7 @@ pub(crate) fn print(report: &EvalReport) {
                 100.0 * e.weights.largest_share
             ),
         ),
-        ("standard error over rows", format!("{:.4}", e.rows_se)),
+        ("standard error over rows", rows_se(e.rows_se)),
     ]);
     out("");
     let rows: Vec<(&str, String)> = report
@@ -43,4 +43,8 @@ pub(crate) fn print(report: &EvalReport) {
     for warning in &e.warnings {
         err(&format!("warning: {warning}"));
     }
+}
+
+fn rows_se(se: f64) -> String {
+    if se.is_finite() { format!("{se:.4}") } else { "unknown: one row".to_owned() }
 }

@@ -1,6 +1,7 @@
 //! `snel train`.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use snel_train::config::Config;
@@ -46,6 +47,8 @@ pub(crate) fn run(args: &TrainArgs) -> Result<Exit, Failure> {
         }
         return Ok(Exit::Interrupted);
     }
+    // All that took long is on disk: from here on a signal ends the program at once.
+    stop.store(true, Ordering::Relaxed);
     let evaluation = finish(&config, &trained, args)?;
     report(args, &trained, &evaluation, &out_dir);
     Ok(Exit::Done)

@@ -126,6 +126,10 @@ impl CsvRows {
                     let (path, column, place) = (path(), column(), self.place());
                     return Err(DataError::NotFinite { path, place, column, value });
                 }
+                None if field.is_empty() => {
+                    let (path, column, place) = (path(), column(), self.place());
+                    return Err(DataError::Null { path, place, column });
+                }
                 None => {
                     let text = shorten(&String::from_utf8_lossy(field));
                     let (path, column, place) = (path(), column(), self.place());

@@ -70,6 +70,10 @@ pub fn open(path: &Path, options: &ReadOptions) -> Result<Source, DataError> {
     let plain = name.strip_suffix(".gz");
     let ending =
         |endings: &[&str]| endings.iter().any(|ending| plain.unwrap_or(&name).ends_with(ending));
+    if path.is_dir() {
+        let source = std::io::Error::from(std::io::ErrorKind::IsADirectory);
+        return Err(DataError::Unreadable { path: path.to_owned(), source });
+    }
     let unknown = || DataError::UnknownExtension { path: path.to_owned(), allowed: ENDINGS };
     let wanted = &options.columns;
     let format = if ending(&[".csv", ".tsv", ".txt"]) {

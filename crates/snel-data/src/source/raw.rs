@@ -20,10 +20,6 @@ pub(super) fn open_file(path: &Path) -> Result<(File, u64), DataError> {
     };
     let file = File::open(path).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
-    if meta.is_dir() {
-        let source = io::Error::from(io::ErrorKind::IsADirectory);
-        return Err(DataError::Unreadable { path: path.to_owned(), source });
-    }
     if meta.is_file() && meta.len() == 0 {
         return Err(DataError::NoRows { path: path.to_owned() });
     }

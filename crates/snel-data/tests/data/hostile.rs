@@ -12,7 +12,8 @@ fn line(error: &DataError) -> u64 {
     match error {
         DataError::Ragged { place: Place::Line(line), .. }
         | DataError::NotANumber { place: Place::Line(line), .. }
-        | DataError::NotFinite { place: Place::Line(line), .. } => *line,
+        | DataError::NotFinite { place: Place::Line(line), .. }
+        | DataError::Null { place: Place::Line(line), .. } => *line,
         other => panic!("no line in {other:?}"),
     }
 }
@@ -77,7 +78,9 @@ fn not_a_number_on_the_right_line() {
     // Blank lines, comments, carriage returns and quoted line ends count as the editor counts.
     assert_eq!(line(&refusal("a.csv", "\n\na,b\r\n\r\n# c\r\n1,2\r\n\r\n?,2\r\n")), 8);
     assert_eq!(line(&refusal("a.csv", "\"a\nb\",c\n1,2\n\n1,x\n")), 5);
-    assert_eq!(line(&refusal("a.csv", "1,\n")), 1);
+    let empty = refusal("a.csv", "1,\n");
+    assert_eq!(line(&empty), 1);
+    assert!(empty.to_string().ends_with("holds no value"), "{empty}");
     let folder = Folder::new();
     let path = folder.file("a.csv.gz", gz(b"a,b\n1,2\n\n3,abc\n"));
     assert_eq!(line(&read(&path, &ReadOptions::default()).unwrap_err()), 4);

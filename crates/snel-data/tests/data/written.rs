@@ -44,7 +44,7 @@ fn refusals() {
     let partial = write_rows(&folder.path().join("a.npy"), &names(), &[1.0; 3]);
     assert!(matches!(partial, Err(DataError::PartialRow { values: 3, columns: 2, .. })));
     let unknown = write_rows(&folder.path().join("a.txt"), &names(), &VALUES);
-    assert!(matches!(unknown, Err(DataError::UnknownExtension { .. })));
+    assert!(matches!(unknown, Err(DataError::UnknownOutput { .. })));
     let nowhere = write_rows(&folder.path().join("no/a.csv"), &names(), &VALUES);
     assert!(matches!(nowhere, Err(DataError::Write { .. })));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);

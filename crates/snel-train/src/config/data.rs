@@ -57,7 +57,8 @@ pub struct Data {
     pub split: Option<[f64; 3]>,
     /// Shift and scale each column to mean 0 and variance 1, measured on the training rows.
     pub standardise: bool,
-    /// Data larger than this, in MiB once loaded as `f32`, are refused.
+    /// Rows that need more memory than this, in MiB, are kept in files of the system's temporary
+    /// folder while the command runs.
     pub memory_limit_mib: u64,
 }
 
@@ -148,8 +149,10 @@ impl Toy {
     pub fn dims(self) -> (usize, usize) {
         const MANY: usize = 65_536;
         match self {
-            Self::Rings | Self::Pinwheel | Self::Checkerboard | Self::TwoMoons => (2, 2),
-            Self::Funnel | Self::Banana => (2, MANY),
+            Self::Rings | Self::Pinwheel | Self::Checkerboard | Self::TwoMoons | Self::Banana => {
+                (2, 2)
+            }
+            Self::Funnel => (2, MANY),
             Self::Gaussian | Self::GaussianMixture => (1, MANY),
         }
     }
@@ -300,6 +303,25 @@ impl Data {
         } else {
             check.unused("data.rows", first, "allowed with `toy`");
             check.unused("data.dim", first, "allowed with `toy`");
+            self.check_format(first, check);
+        }
+    }
+
+    /// Keys about the inside of a file need a file that has it.
+    fn check_format(&self, first: &str, check: &mut Check<'_>) {
+        let files = [&self.path, &self.train, &self.valid, &self.test];
+        let any = |endings: &[&str]| {
+            files.into_iter().flatten().any(|path| {
+                let name = path.to_string_lossy().to_lowercase();
+                endings.iter().any(|ending| name.trim_end_matches(".gz").ends_with(ending))
+            })
+        };
+        if !any(&[".csv", ".tsv", ".txt"]) {
+            check.unused("data.delimiter", first, "allowed with text files");
+            check.unused("data.header", first, "allowed with text files");
+        }
+        if !any(&[".npz"]) {
+            check.unused("data.member", first, "allowed with an npz archive");
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Proposal {
     /// Multiplies the fitted standard deviations. Above 0, default 1; all kinds but uniform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale: Option<f64>,
-    /// Degrees of freedom. Above 0, default 5; student only.
+    /// Degrees of freedom. From 0.1, default 5; student only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub df: Option<f64>,
     /// Number of Gaussian components. Default 16; mixture only.
@@ -128,12 +128,12 @@ impl Proposal {
     /// `group` is `proposal`, or `model.base` for a base density of its own.
     pub(super) fn check(&self, group: &str, check: &mut Check<'_>) {
         let key = |name: &str| format!("{group}.{name}");
-        let positive = |value: Option<f64>| value.is_none_or(|v| v > 0.0 && v.is_finite());
-        check.that(positive(self.scale), &key("scale"), "a number above 0");
-        check.that(positive(self.df), &key("df"), "a number above 0");
+        let within = |value: Option<f64>, lo, hi| value.is_none_or(|v| (lo..=hi).contains(&v));
+        // Far outside these no sample of `f32` has a weight; the bounds are round, not sharp.
+        check.that(within(self.scale, 1e-3, 1e3), &key("scale"), "a number from 0.001 to 1000");
+        check.that(within(self.df, 0.1, 1e6), &key("df"), "a number from 0.1 to 1e6");
         check.count(&key("components"), self.components, 1..=65_536);
-        let margin = self.margin.is_none_or(|m| m >= 0.0 && m.is_finite());
-        check.that(margin, &key("margin"), "a number from 0");
+        check.that(within(self.margin, 0.0, 100.0), &key("margin"), "a number from 0 to 100");
         let weight = (0.0..1.0).contains(&self.defensive);
         check.that(weight, &key("defensive"), "a number from 0 and below 1");
         check.count(&key("fit_rows"), Some(self.fit_rows), 2..=1_000_000_000);

@@ -36,7 +36,8 @@ pub enum Split {
 
 impl Eval {
     pub(super) fn check(&self, check: &mut Check<'_>) {
-        check.count("eval.samples", Some(self.samples), 1..=MOST);
+        // One sample has no standard error.
+        check.count("eval.samples", Some(self.samples), 2..=MOST);
     }
 }
 

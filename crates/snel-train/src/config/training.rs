@@ -6,6 +6,8 @@ use super::check::{Check, MOST};
 
 /// `b` must follow what the energy does to `log Z`, so it moves faster than a weight.
 const DEFAULT_B_LR_RATIO: f64 = 5.0;
+/// An Adam step moves a parameter by about its learning rate, and `f32` must hold the result.
+const MOST_LR: f64 = 1e3;
 const DEFAULT_WEIGHT_DECAY: f64 = 1e-2;
 const DEFAULT_STEP_FACTOR: f64 = 0.1;
 
@@ -41,9 +43,9 @@ pub enum ObjectiveKind {
 pub struct Optim {
     /// The update rule.
     pub algorithm: Algorithm,
-    /// Learning rate, above 0.
+    /// Learning rate, above 0, at most 1000.
     pub lr: f64,
-    /// Learning rate of the log-normaliser b, above 0. Default: 5 times `lr`.
+    /// Learning rate of the log-normaliser b, above 0, at most 1000. Default: 5 times `lr`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b_lr: Option<f64>,
     /// Decoupled weight decay, times the learning rate; never applied to b.
@@ -119,7 +121,7 @@ pub enum Schedule {
 impl Optim {
     /// Learning rate of b.
     pub fn b_lr(&self) -> f64 {
-        self.b_lr.unwrap_or((DEFAULT_B_LR_RATIO * self.lr).min(f64::MAX))
+        self.b_lr.unwrap_or((DEFAULT_B_LR_RATIO * self.lr).min(MOST_LR))
     }
 
     /// Weight decay; 0 for adam.
@@ -150,10 +152,11 @@ impl Optim {
 
     pub(super) fn check(&self, steps: u64, check: &mut Check<'_>) {
         let positive = |v: f64| v > 0.0 && v.is_finite();
-        check.that(positive(self.lr), "optim.lr", "a number above 0");
-        check.that(self.b_lr.is_none_or(positive), "optim.b_lr", "a number above 0");
-        let decay = self.weight_decay.is_none_or(|v| v >= 0.0 && v.is_finite());
-        check.that(decay, "optim.weight_decay", "a number from 0");
+        let rate = |v: f64| v > 0.0 && v <= MOST_LR;
+        check.that(rate(self.lr), "optim.lr", "a number above 0, at most 1000");
+        check.that(self.b_lr.is_none_or(rate), "optim.b_lr", "a number above 0, at most 1000");
+        let decay = self.weight_decay.is_none_or(|v| (0.0..=1e3).contains(&v));
+        check.that(decay, "optim.weight_decay", "a number from 0 to 1000");
         let share = 0.0..1.0;
         check.that(share.contains(&self.beta1), "optim.beta1", "a number from 0 and below 1");
         check.that(share.contains(&self.beta2), "optim.beta2", "a number from 0 and below 1");
@@ -234,12 +237,19 @@ impl Default for Train {
 
 impl Train {
     pub(super) fn check(&self, check: &mut Check<'_>) {
-        check.count("train.steps", Some(self.steps), 1..=MOST);
+        // Steps and chunks are numbered in 32 bits, in the counters of the random numbers.
+        check.count("train.steps", Some(self.steps), 1..=u64::from(u32::MAX));
         check.count("train.batch", Some(self.batch), 1..=1 << 32);
         check.count("train.samples", Some(self.samples), 1..=MOST);
         check.count("train.chunk", self.chunk, 1..=1 << 32);
+        if let Some(chunk) = self.chunk.filter(|&chunk| chunk > 0 && check.clean("train")) {
+            let points = (self.batch as u64).saturating_add(self.samples);
+            let least = points.div_ceil(1 << 31);
+            let allowed = format!("at least {least} for {points} rows and samples a step");
+            check.that(chunk as u64 >= least, "train.chunk", &allowed);
+        }
         check.count("train.valid_every", Some(self.valid_every), 1..=MOST);
-        check.count("train.valid_samples", Some(self.valid_samples), 1..=MOST);
+        check.count("train.valid_samples", Some(self.valid_samples), 2..=MOST);
         check.count("train.checkpoint_every", Some(self.checkpoint_every), 1..=MOST);
         check.count("train.keep", Some(self.keep), 1..=1_000_000);
         check.count("train.patience", self.patience, 1..=MOST);

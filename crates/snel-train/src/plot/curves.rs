@@ -74,13 +74,13 @@ pub fn bounds(curves: &Bounds) -> Result<String, PlotError> {
 
     let mut keys = Vec::new();
     if !raw.is_empty() {
-        keys.push(Key::new(Mark::Faint, MODEL, "training SNL bound, each step"));
+        keys.push(Key::new(Mark::Faint, MODEL, "training SNL bound"));
         if window > 1 {
             keys.push(Key::new(Mark::Line, MODEL, format!("its median over {window} records")));
         }
     }
     if !band.is_empty() {
-        keys.push(Key::new(Mark::Band, DATA, "validation: between lower and upper bound"));
+        keys.push(Key::new(Mark::Line, DATA, "validation, lower and upper bound"));
     }
     keys.extend(yardsticks.iter().map(|(key, _)| key.clone()));
 
@@ -179,7 +179,7 @@ pub fn ess(fractions: &[(u64, f64)]) -> Result<String, PlotError> {
     let mut values: Vec<f64> = raw.iter().map(|p| p.1).collect();
     let Some((lo, _)) = robust_range(&mut values, 0.005) else { return no_data(TITLE, SIZE) };
     let (smoothed, window) = smooth(&raw);
-    let mut keys = vec![Key::new(Mark::Faint, MODEL, "each step")];
+    let mut keys = vec![Key::new(Mark::Faint, MODEL, "records, each a mean over steps")];
     if window > 1 {
         keys.push(Key::new(Mark::Line, MODEL, format!("median over {window} records")));
     }
@@ -232,7 +232,7 @@ pub fn log_normaliser(points: &[NormaliserPoint]) -> Result<String, PlotError> {
     let lower = widen(lower.0.min(0.0), lower.1.max(0.0), 0.05);
     let (trend, window) = smooth(&difference);
     let mut keys =
-        vec![Key::new(Mark::Faint, DATA, "log Ẑ, each step"), Key::new(Mark::Line, MODEL, "b")];
+        vec![Key::new(Mark::Faint, DATA, "log Ẑ of the samples"), Key::new(Mark::Line, MODEL, "b")];
     if window > 1 {
         let name = format!("b − log Ẑ, median over {window} records");
         keys.push(Key::new(Mark::Line, ACCENT, name));

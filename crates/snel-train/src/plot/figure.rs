@@ -40,7 +40,6 @@ pub(super) enum Mark {
     Line,
     Dashes,
     Faint,
-    Band,
     Bar,
     /// Only the words.
     None,
@@ -167,9 +166,6 @@ fn draw_key(root: &Area<'_>, key: &Key, (x, y): (f64, f64)) -> Drawn {
             let style = fill(key.colour, 0.3);
             root.draw(&Rectangle::new([at(0.0, -1.5), at(22.0, 1.5)], style))?;
         }
-        Mark::Band => {
-            root.draw(&Rectangle::new([at(0.0, -5.0), at(22.0, 5.0)], fill(key.colour, 0.3)))?;
-        }
         Mark::Bar => {
             root.draw(&Rectangle::new([at(4.0, -5.0), at(18.0, 5.0)], fill(key.colour, 0.45)))?;
         }
@@ -181,7 +177,7 @@ fn draw_key(root: &Area<'_>, key: &Key, (x, y): (f64, f64)) -> Drawn {
 
 /// Replaces the back end's header by ours and puts paper and bitmaps under the drawing.
 fn wrap(raw: &str, sheet: &Sheet<'_>, bitmaps: &Bitmaps) -> String {
-    let body = raw.split_once(">\n").map_or("", |(_, body)| body);
+    let body = share_styles(raw.split_once(">\n").map_or("", |(_, body)| body));
     let (w, h) = sheet.size;
     let unit = UNIT.unsigned_abs();
     let title = sheet.title;
@@ -195,9 +191,56 @@ fn wrap(raw: &str, sheet: &Sheet<'_>, bitmaps: &Bitmaps) -> String {
     )
 }
 
+/// Thousands of dots of one look are most of a file: they say their look once, in a group.
+fn share_styles(body: &str) -> String {
+    // `<circle cx="1" cy="2" r="3" opacity="…" fill="…" …/>`: the look begins with the opacity.
+    let look_of = |line: &str| -> Option<(usize, String)> {
+        let at = line.strip_prefix("<circle ").and_then(|rest| rest.find(" opacity=\""))?;
+        let at = at + "<circle ".len();
+        // On a group, opacity would join its dots into one pale shape.
+        let look = line[at..].strip_suffix("/>")?.replacen("opacity", "fill-opacity", 1);
+        Some((at, look))
+    };
+    let mut out = String::with_capacity(body.len());
+    let mut group = String::new();
+    for line in body.lines() {
+        let dot = look_of(line);
+        let look = dot.as_ref().map_or("", |(_, look)| look);
+        if look != group {
+            out.push_str(if group.is_empty() { "" } else { "</g>\n" });
+            if !look.is_empty() {
+                let _infallible = writeln!(out, "<g{look}>");
+            }
+            look.clone_into(&mut group);
+        }
+        out.push_str(dot.as_ref().map_or(line, |(at, _)| &line[..*at]));
+        out.push_str(if dot.is_some() { "/>\n" } else { "\n" });
+    }
+    out
+}
+
 /// Text without the control characters that XML forbids; the back end escapes the rest.
 pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() || "\u{fffe}\u{ffff}".contains(c) { ' ' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share_styles;
+
+    #[test]
+    fn dots_of_one_look_share_it() {
+        let dot = |x: u32, fill: &str| {
+            format!("<circle cx=\"{x}\" cy=\"2\" r=\"3\" opacity=\"0.3\" fill=\"{fill}\"/>\n")
+        };
+        let body =
+            [dot(1, "red"), dot(2, "red"), dot(3, "blue"), "<rect/>\n</svg>\n".into()].concat();
+        let expected = "<g fill-opacity=\"0.3\" fill=\"red\">\n\
+            <circle cx=\"1\" cy=\"2\" r=\"3\"/>\n<circle cx=\"2\" cy=\"2\" r=\"3\"/>\n</g>\n\
+            <g fill-opacity=\"0.3\" fill=\"blue\">\n<circle cx=\"3\" cy=\"2\" r=\"3\"/>\n</g>\n\
+            <rect/>\n</svg>\n";
+        assert_eq!(share_styles(&body), expected);
+    }
 }

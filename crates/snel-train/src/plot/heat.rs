@@ -4,7 +4,6 @@
 //! survives printing in grey and every common colour blindness.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use resvg::tiny_skia::{Pixmap, PremultipliedColorU8};
 
 use super::{PlotError, series::quantile};
 
@@ -66,13 +65,18 @@ fn level(log: f64, top: f64, shade: Shade) -> f64 {
     }
 }
 
+/// One byte a pixel, its place on a palette of 256: a fourth of the file that colours would make.
 fn paint(nx: usize, ny: usize, levels: impl Iterator<Item = f64>) -> Option<String> {
-    let mut map = Pixmap::new(u32::try_from(nx).ok()?, u32::try_from(ny).ok()?)?;
-    for (pixel, level) in map.pixels_mut().iter_mut().zip(levels) {
-        let [r, g, b] = viridis(level);
-        *pixel = PremultipliedColorU8::from_rgba(r, g, b, 255)?;
-    }
-    Some(STANDARD.encode(map.encode_png().ok()?))
+    let pixels: Vec<u8> = levels.map(|level| (255.0 * level).round() as u8).collect();
+    let palette: Vec<u8> = (0..=255).flat_map(|i| viridis(f64::from(i) / 255.0)).collect();
+    let mut file = Vec::new();
+    let mut encoder =
+        png::Encoder::new(&mut file, u32::try_from(nx).ok()?, u32::try_from(ny).ok()?);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_palette(palette);
+    encoder.set_compression(png::Compression::High);
+    encoder.write_header().ok()?.write_image_data(&pixels).ok()?;
+    Some(STANDARD.encode(file))
 }
 
 /// Every sixteenth colour of viridis.
@@ -110,6 +114,7 @@ fn viridis(t: f64) -> [u8; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use resvg::tiny_skia::Pixmap;
 
     #[test]
     fn the_ramp_has_its_ends_and_brightens_all_the_way() {

@@ -44,6 +44,7 @@ pub use self::{
     slice::{Slice1d, slice_1d},
     weights::log_weights,
 };
+pub(crate) use number::grouped;
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]

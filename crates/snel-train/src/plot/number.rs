@@ -21,7 +21,7 @@ pub(super) enum Style {
     Scientific { decimals: usize, exponent: i32 },
     /// `12.5k`, `1.2M`: counts.
     Count,
-    /// The tick is a power of ten and the value its exponent: `0.01`, `10⁻⁵`.
+    /// The value is the base-ten logarithm of 1, 2 or 5 times a power of ten: `0.02`, `10⁻⁵`.
     PowerOfTen,
 }
 
@@ -66,10 +66,18 @@ pub(super) fn count_ticks(lo: f64, hi: f64, n: usize) -> (Vec<f64>, Style) {
     (multiples(lo, hi, step), Style::Count)
 }
 
-/// Whole exponents inside `lo..=hi` (both are base-ten logarithms), at most about ten.
+/// Whole exponents inside `lo..=hi` (both are base-ten logarithms), at most about ten; with 2 and 5
+/// of each decade where there are at most two decades.
 pub(super) fn decade_ticks(lo: f64, hi: f64) -> (Vec<f64>, Style) {
     let step = ((hi - lo) / 10.0).ceil().max(1.0);
-    (multiples(lo, hi, step), Style::PowerOfTen)
+    let mut at = multiples(lo, hi, step);
+    if hi - lo <= 2.0 {
+        let between = multiples(lo.floor(), hi, 1.0);
+        at.extend(between.iter().flat_map(|e| [e + 2f64.log10(), e + 5f64.log10()]));
+        at.retain(|t| (lo..=hi).contains(t));
+        at.sort_by(f64::total_cmp);
+    }
+    (at, Style::PowerOfTen)
 }
 
 /// `v` with `digits` significant digits, for captions.
@@ -93,7 +101,7 @@ pub(super) fn short(v: f64, digits: usize) -> String {
 }
 
 /// A whole number with thin spaces between groups of three: `65 536`.
-pub(super) fn grouped(n: usize) -> String {
+pub(crate) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
@@ -139,11 +147,13 @@ fn count(v: f64) -> String {
 }
 
 fn power_of_ten(exponent: f64) -> String {
-    let e = exponent.round() as i32;
+    let e = (exponent + 1e-9).floor() as i32;
+    let digit = 10f64.powf(exponent - f64::from(e)).round();
     match e {
-        0..=3 => format!("{}", 10f64.powi(e)),
-        -3..=-1 => format!("{:.*}", e.unsigned_abs() as usize, 10f64.powi(e)),
-        _ => format!("10{}", superscript(e)),
+        0..=3 => format!("{}", digit * 10f64.powi(e)),
+        -3..=-1 => format!("{:.*}", e.unsigned_abs() as usize, digit * 10f64.powi(e)),
+        _ if digit == 1.0 => format!("10{}", superscript(e)),
+        _ => format!("{digit}×10{}", superscript(e)),
     }
 }
 
@@ -201,6 +211,13 @@ mod tests {
         assert_eq!(short(-0.012_345, 3), "−0.0123");
         assert_eq!(short(123_456.7, 4), "123457");
         assert_eq!(short(1.5e-9, 2), "1.5×10⁻⁹");
+        let labels = |lo, hi| {
+            let (at, style) = decade_ticks(lo, hi);
+            at.into_iter().map(|t| style.write(t)).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(-1.0, 0.0), ["0.1", "0.2", "0.5", "1"]);
+        assert_eq!(labels(-5.0, -4.0), ["10⁻⁵", "2×10⁻⁵", "5×10⁻⁵", "10⁻⁴"]);
+        assert_eq!(labels(-3.0, 0.0), ["0.001", "0.01", "0.1", "1"]);
         assert_eq!(short(f64::NAN, 3), "unknown");
         assert_eq!(grouped(1_065_536), "1\u{a0}065\u{a0}536");
     }

@@ -32,7 +32,7 @@ pub trait Sink {
     /// A record of metrics.
     ///
     /// # Errors
-    /// [`FileError`] if it cannot be kept; the run stops, after a checkpoint.
+    /// [`FileError`] if it cannot be kept; the run stops, its newest checkpoint being whole.
     fn record(&mut self, record: &Record) -> Result<(), FileError>;
 
     /// A sentence for the user.

@@ -5,7 +5,7 @@ use snel_core::philox::philox4x32_10;
 use crate::config::{Config, ConfigError};
 
 const SEEDS: &[&str] = &[
-    "name = \"power\"\nseed = 7\n\n[data]\npath = \"power.npz\"\ncolumns = [\"a\", 2]\n\
+    "name = \"power\"\nseed = 7\n\n[data]\npath = \"power.csv\"\ncolumns = [\"a\", 2]\n\
      delimiter = \";\"\nsplit = [0.8, 0.1, 0.1]\n\n[model]\nwidths = [64, 64] # two\n\
      residual = true\n\n[model.base]\nkind = \"student\"\ndf = 3.0\n\n[optim]\nlr = 3e-4\n\
      schedule = \"cosine\"\n\n[train]\nsteps = 1_000\nsamples = 1e6\n",

@@ -82,7 +82,7 @@ fn a_value_out_of_range_from_an_override_shows_the_override() {
     let expected = "\
 `optim.lr` is -1 in `--set`
   --set | optim.lr=-1
-        |          ^^ allowed: a number above 0";
+        |          ^^ allowed: a number above 0, at most 1000";
     assert_eq!(message(text, &["optim.lr=-1"]), (expected.to_owned(), None));
 }
 

@@ -12,6 +12,11 @@ fn positive() -> impl Strategy<Value = f64> {
     prop_oneof![1e-12..1e6, Just(f64::MIN_POSITIVE), Just(f64::MAX), Just(5e-324), Just(1.0 / 3.0)]
 }
 
+/// Positive numbers within the bounds of rates and scales.
+fn moderate() -> impl Strategy<Value = f64> {
+    prop_oneof![0.1..1e3, Just(1e3), Just(1.0 / 3.0)]
+}
+
 fn data() -> impl Strategy<Value = String> {
     let path = "[^\\p{C}\"\\\\]{1,12}";
     prop_oneof![
@@ -20,10 +25,13 @@ fn data() -> impl Strategy<Value = String> {
         (path, 0.01..0.9, any::<bool>(), 0..9_u8).prop_map(|(path, train, header, column)| {
             let (valid, test) = (0.5 * (1.0 - train), 0.5 * (1.0 - train));
             format!(
-                "{{ path = \"{path}\", split = [{train}, {valid}, {test}], header = {header}, \
-                 delimiter = \"\\t\", columns = [{column}, \"ä\"], member = \"x\" }}"
+                "{{ path = \"{path}.csv\", split = [{train}, {valid}, {test}], header = {header}, \
+                 delimiter = \"\\t\", columns = [{column}, \"ä\"] }}"
             )
         }),
+        (path, path).prop_map(|(path, member)| format!(
+            "{{ path = \"{path}.npz\", member = \"{member}\" }}"
+        )),
         (path, path, path).prop_map(|(a, b, c)| format!(
             "{{ train = \"{a}\", valid = \"{b}\", test = \"{c}\", standardise = false }}"
         )),
@@ -33,7 +41,7 @@ fn data() -> impl Strategy<Value = String> {
 fn density() -> impl Strategy<Value = String> {
     let kind = prop_oneof![
         any_of(&["kind = 'gaussian'", "kind = 'diagonal', scale = 2", "kind = 'uniform'"]),
-        (positive(), positive())
+        (moderate(), moderate())
             .prop_map(|(df, scale)| format!("kind = 'student', df = {df:?}, scale = {scale:?}")),
         (0.0..10.0).prop_map(|margin: f64| format!("kind = 'uniform', margin = {margin:?}")),
         (1..65_536_u32)
@@ -57,7 +65,7 @@ fn model() -> impl Strategy<Value = String> {
 fn optim() -> impl Strategy<Value = String> {
     let algorithm = prop_oneof![
         any_of(&["algorithm = 'adam'", "algorithm = 'adamw'"]),
-        positive().prop_map(|decay| format!("weight_decay = {decay:?}")),
+        moderate().prop_map(|decay| format!("weight_decay = {decay:?}")),
     ];
     let schedule = prop_oneof![
         any_of(&["schedule = 'constant'", "schedule = 'cosine'", "schedule = 'step'"]),
@@ -66,7 +74,7 @@ fn optim() -> impl Strategy<Value = String> {
         (1..1_u64 << 40)
             .prop_map(|every| format!("schedule = 'step', step_every = {every}, step_factor = 1")),
     ];
-    (algorithm, schedule, positive(), prop::option::of(positive())).prop_map(
+    (algorithm, schedule, moderate(), prop::option::of(positive())).prop_map(
         |(algorithm, schedule, lr, clip)| {
             let clip = clip.map(|clip| format!(", clip_norm = {clip:?}")).unwrap_or_default();
             format!("{{ {algorithm}, {schedule}, lr = {lr:?}{clip} }}")
@@ -76,7 +84,7 @@ fn optim() -> impl Strategy<Value = String> {
 
 fn overrides() -> impl Strategy<Value = Vec<String>> {
     let train = (1..=1_u64 << 40, 1..=1_u64 << 32, any::<bool>()).prop_map(|(m, n, some)| {
-        let more = if some { ", chunk = 3, patience = 1e3" } else { "" };
+        let more = if some { ", chunk = 1024, patience = 1e3" } else { "" };
         format!("{{ samples = {m}, batch = {n}{more} }}")
     });
     let name = "[^\\p{C}/\\\\.\"]{1,20}".prop_map(|name| format!("\"{name}\""));
