@@ -35,6 +35,15 @@ fuzz target seconds="60":
 deny:
     cargo deny --locked check licenses bans sources
 
+# Times the engine's parts: products, elementwise, sums
+bench *args:
+    cargo bench --locked -p snel-benches {{ args }}
+
+# Times a step of Snel, PyTorch and JAX in turn (benches/peers/README.md)
+peers *args:
+    cargo build --locked --release
+    python3 benches/peers/run.py {{ args }}
+
 # Draws every kind of picture into the folder
 gallery folder="target/gallery":
     cargo run --locked --release -p snel-train --example gallery -- {{ folder }}

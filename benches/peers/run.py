@@ -78,7 +78,7 @@ def available(args):
     commands = {}
     if args.snel.is_file():
         commands[SNEL] = [str(args.snel), "bench", "step", "--activation", "silu"]
-        commands[SNEL] += ["--proposal", "gaussian"]
+        commands[SNEL] += ["--proposal", "gaussian", "--seconds", str(max(1, round(args.seconds)))]
     else:
         print(f"Snel is not measured: no {args.snel}. Build it: cargo build --release")
     for module, variants in VARIANTS.items():
