@@ -12,7 +12,8 @@
 //! Nothing here fails.
 
 // Coefficients of the minimax polynomials: Cephes (Moshier), single precision, public constants.
-const LOG: [f32; 9] = [
+/// `log(1 + f) = f - f^2 / 2 + f^3 P(f)` for `1 + f` from `sqrt(1/2)` to `sqrt(2)`; highest power first.
+pub const LOG: [f32; 9] = [
     7.037_683_6e-2,
     -1.151_461e-1,
     1.167_699_9e-1,
@@ -23,8 +24,10 @@ const LOG: [f32; 9] = [
     -2.499_999_4e-1,
     3.333_333e-1,
 ];
-const LN_2_HIGH: f32 = 0.693_359_4;
-const LN_2_LOW: f32 = -2.121_944_4e-4;
+/// `ln 2` in two parts; a small integer times the first is exact.
+pub const LN_2_HIGH: f32 = 0.693_359_4;
+/// The rest of `ln 2`.
+pub const LN_2_LOW: f32 = -2.121_944_4e-4;
 const SIN: [f32; 3] = [-1.951_529_6e-4, 8.332_161e-3, -1.666_665_5e-1];
 const COS: [f32; 3] = [2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2];
 

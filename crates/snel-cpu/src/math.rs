@@ -8,26 +8,13 @@
 
 use pulp::Simd;
 use snel_core::activation::Activation;
+use snel_core::normal::{LN_2_HIGH, LN_2_LOW, LOG};
 
 /// 1.5 times `2^23`, added to a float below `2^22`, leaves its nearest integer in the low bits.
 const ROUND: f32 = 12_582_912.0;
 // Minimax polynomial of exp on +- ln(2)/2: Cephes (Moshier), single precision, public constants.
 const EXP: [f32; 8] =
     [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5, 1.0, 1.0];
-const LN_2_HIGH: f32 = 0.693_359_4;
-const LN_2_LOW: f32 = -2.121_944_4e-4;
-// log(1 + f) = f - f^2 / 2 + f^3 P(f) on [sqrt(1/2) - 1, sqrt(2) - 1]: Cephes.
-const LOG: [f32; 9] = [
-    7.037_683_6e-2,
-    -1.151_461e-1,
-    1.167_699_9e-1,
-    -1.242_014_1e-1,
-    1.424_932_3e-1,
-    -1.666_805_8e-1,
-    2.000_071_5e-1,
-    -2.499_999_4e-1,
-    3.333_333e-1,
-];
 // tanh on +- 0.625: Cephes, single precision.
 const TANH: [f32; 5] =
     [-5.704_988_6e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1];
