@@ -200,10 +200,11 @@ impl Adam {
 /// Euclidean norm.
 fn norm(values: &[f64]) -> f64 {
     const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    vectorised(
+    let sums = vectorised(
         #[inline(always)]
         || {
+            // Inside, so that they stay in a register.
+            let mut sums = [0.0; LANES];
             let (blocks, rest) = values.as_chunks::<LANES>();
             for block in blocks {
                 for (sum, v) in sums.iter_mut().zip(block) {
@@ -213,6 +214,7 @@ fn norm(values: &[f64]) -> f64 {
             for (sum, v) in sums.iter_mut().zip(rest) {
                 *sum += v * v;
             }
+            sums
         },
     );
     sums.iter().sum::<f64>().sqrt()

@@ -302,10 +302,10 @@ fn largest_magnitude(values: &[f32]) -> (f32, bool) {
     /// Magnitudes order as their bits do; those of infinity and NaN are at the top.
     const INFINITE: u32 = f32::INFINITY.to_bits();
     let magnitude = |v: &f32| v.to_bits() & !(1 << 31);
-    let mut largest = [0; LANES];
-    vectorised(
+    let largest = vectorised(
         #[inline(always)]
         || {
+            let mut largest = [0; LANES];
             let (blocks, rest) = values.as_chunks::<LANES>();
             for block in blocks {
                 for (l, v) in largest.iter_mut().zip(block) {
@@ -315,6 +315,7 @@ fn largest_magnitude(values: &[f32]) -> (f32, bool) {
             for (l, v) in largest.iter_mut().zip(rest) {
                 *l = magnitude(v).max(*l);
             }
+            largest
         },
     );
     let top = largest.into_iter().max().unwrap_or(0);

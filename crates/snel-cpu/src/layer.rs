@@ -199,13 +199,16 @@ impl Backward<'_> {
     }
 }
 
-/// Adds `x^T dz`, the gradient of a transposed weight (inputs x outputs), to `gradient`.
+/// Adds `A^T B` to `gradient`. With the layer's inputs and its cotangents in either place this is
+/// the gradient of its weight or of the transposed weight, to the same bits.
 pub(crate) struct WeightGradient<'a> {
     pub(crate) n: usize,
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-    pub(crate) input: Rows<'a>,
-    pub(crate) cotangent: Rows<'a>,
+    /// `A` and its columns: rows of the gradient.
+    pub(crate) columns: Rows<'a>,
+    pub(crate) height: usize,
+    /// `B` and its columns, which are taken by whole vectors.
+    pub(crate) rows: Rows<'a>,
+    pub(crate) width: usize,
     /// Rows of whole vectors, without gaps.
     pub(crate) gradient: &'a mut [f32],
 }
@@ -215,7 +218,7 @@ impl WithSimd for WeightGradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let vectors = self.outputs.div_ceil(S::F32_LANES);
+        let vectors = self.width.div_ceil(S::F32_LANES);
         for j in (0..vectors).step_by(VECTORS) {
             match (vectors - j).min(VECTORS) {
                 VECTORS => self.columns::<S, VECTORS>(simd, vectors, j),
@@ -247,16 +250,16 @@ impl WeightGradient<'_> {
         j: usize,
         first: &mut usize,
     ) {
-        let (cotangent, _) = S::as_simd_f32s(self.cotangent.values);
+        let (rows, _) = S::as_simd_f32s(self.rows.values);
         let (gradient, _) = S::as_mut_simd_f32s(self.gradient);
-        while *first + R <= self.inputs {
+        while *first + R <= self.height {
             let at = |r: usize| (*first + r) * vectors + j;
             let sums = std::array::from_fn(|r| std::array::from_fn(|v| gradient[at(r) + v]));
             let sums: Block<S, R, V> = columns_times_rows(
                 simd,
                 self.n,
-                (&self.input.values[*first..], self.input.stride),
-                (&cotangent[j..], self.cotangent.stride / S::F32_LANES),
+                (&self.columns.values[*first..], self.columns.stride),
+                (&rows[j..], self.rows.stride / S::F32_LANES),
                 sums,
             );
             for r in 0..R {

@@ -1,8 +1,8 @@
 //! One tile of points through the energy, forward and backward.
 //!
 //! For each layer the tile keeps its outputs and its slopes; on the way back the cotangents of the
-//! pre-activations take the place of the slopes. Gradients gather in the kernels' layout (weights
-//! transposed, padded to whole vectors) and are written out once a chunk.
+//! pre-activations take the place of the slopes. Gradients gather in rows of whole vectors, a weight's
+//! as it is or transposed, whichever has less padding, and are written out once a chunk.
 
 use pulp::{Simd, WithSimd};
 use snel_core::activation::Activation;
@@ -41,8 +41,10 @@ struct Kept {
     output: Buffer,
     /// Slopes, then cotangents.
     slope: Buffer,
-    /// Inputs x padded outputs.
+    /// Outputs x padded inputs or, if `transposed`, inputs x padded outputs.
     weight_gradient: Buffer,
+    /// Inputs are few: their padding would be more than that of outputs.
+    transposed: bool,
     bias_gradient: Buffer,
 }
 
@@ -58,12 +60,15 @@ impl Network {
         let output_width = layers.last().map_or(energy.dim(), |l| l.outputs);
         let keep = |layer: Layer| {
             let (stride, outputs) = (stride(layer.outputs), padded(layer.outputs, lanes));
+            let straight = layer.outputs * padded(layer.inputs, lanes);
+            let transposed = layer.inputs * outputs;
             Kept {
                 layer,
                 stride,
                 output: zeros(ROOM * stride),
                 slope: zeros(ROOM * stride),
-                weight_gradient: zeros(layer.inputs * outputs),
+                weight_gradient: zeros(straight.min(transposed)),
+                transposed: transposed < straight,
                 bias_gradient: zeros(outputs),
             }
         };
@@ -139,14 +144,13 @@ impl Network {
         for i in (0..self.layers.len()).rev() {
             let (before, rest) = self.layers.split_at_mut(i);
             let kept = &mut rest[0];
-            self.set.run(WeightGradient {
-                n,
-                inputs: kept.layer.inputs,
-                outputs: kept.layer.outputs,
-                input: before.last().map_or(tile.rows(), Kept::output),
-                cotangent: Rows { values: &kept.slope, stride: kept.stride },
-                gradient: &mut kept.weight_gradient,
-            });
+            let Layer { inputs, outputs, .. } = kept.layer;
+            let input = (before.last().map_or(tile.rows(), Kept::output), inputs);
+            let cotangent = (Rows { values: &kept.slope, stride: kept.stride }, outputs);
+            let ((columns, height), (rows, width)) =
+                if kept.transposed { (input, cotangent) } else { (cotangent, input) };
+            let gradient = &mut kept.weight_gradient;
+            self.set.run(WeightGradient { n, columns, height, rows, width, gradient });
             if let Some(below) = before.last_mut() {
                 let through = self.through.as_mut();
                 self.set.run(Backward {
@@ -170,7 +174,15 @@ impl Network {
         }
         for kept in &mut self.layers {
             let Layer { weight, bias, inputs, outputs, .. } = kept.layer;
-            transpose(&kept.weight_gradient, inputs, outputs, &mut out[weight..bias]);
+            let to = &mut out[weight..bias];
+            if kept.transposed {
+                transpose(&kept.weight_gradient, inputs, outputs, to);
+            } else {
+                let from = kept.weight_gradient.chunks_exact(kept.weight_gradient.len() / outputs);
+                for (to, from) in to.chunks_exact_mut(inputs).zip(from) {
+                    to.copy_from_slice(&from[..inputs]);
+                }
+            }
             out[bias..bias + outputs].copy_from_slice(&kept.bias_gradient[..outputs]);
             kept.weight_gradient.fill(0.0);
             kept.bias_gradient.fill(0.0);

@@ -98,12 +98,13 @@ impl OneLayer {
     /// The gradient of the weight.
     pub fn weight_gradient(&mut self) {
         let stride = stride(self.width);
+        let rows = Rows { values: &self.input, stride };
         self.set.run(WeightGradient {
             n: POINTS,
-            inputs: self.width,
-            outputs: self.width,
-            input: Rows { values: &self.input, stride },
-            cotangent: Rows { values: &self.input, stride },
+            columns: rows,
+            height: self.width,
+            rows,
+            width: self.width,
             gradient: &mut self.gradient,
         });
     }
