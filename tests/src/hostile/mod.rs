@@ -14,6 +14,7 @@ mod seeds;
 pub use damage::{Draws, damage};
 
 use snel_core::layout::Layout;
+use snel_core::partial::Partial;
 use snel_data::{DataError, ReadOptions};
 use snel_train::checkpoint::Checkpoint;
 use snel_train::config::{Config, ConfigError};
@@ -34,7 +35,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "config", read: config, seeds: seeds::config },
     Target { name: "csv", read: csv, seeds: seeds::csv },
     Target { name: "npy", read: npy, seeds: seeds::npy },
@@ -42,6 +43,7 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "parquet", read: parquet, seeds: seeds::parquet },
     Target { name: "idx", read: idx, seeds: seeds::idx },
     Target { name: "container", read: container, seeds: seeds::container },
+    Target { name: "partial", read: partial, seeds: seeds::partial },
 ];
 
 /// A config file: what is taken says the same when it is written out and read again.
@@ -106,6 +108,29 @@ pub fn container(bytes: &[u8]) -> bool {
         printable(error);
     }
     model.is_ok() || checkpoint.is_ok()
+}
+
+/// The sums of a peer: what is taken is the only form of its sums, and can be merged and reduced.
+pub fn partial(bytes: &[u8]) -> bool {
+    let partial = match Partial::from_bytes(bytes) {
+        Ok(partial) => partial,
+        Err(error) => {
+            printable(&error);
+            return false;
+        }
+    };
+    let mut again = Vec::new();
+    partial.write_to(&mut again);
+    assert_eq!(again, bytes);
+    let mut merged = seeds::sums(&[7], false);
+    // Refused or not, by what the bytes say.
+    let _ = merged.merge(&partial);
+    for partial in [partial, merged] {
+        if let Ok(reduced) = partial.reduce() {
+            reduced.gradient(&mut [0.0; 3]);
+        }
+    }
+    true
 }
 
 /// Reads a table to its end: what is taken is whole rows of finite values.
