@@ -76,3 +76,8 @@ fn container() {
 fn partial() {
     survive("partial", 30_000);
 }
+
+#[test]
+fn record() {
+    survive("record", 30_000);
+}

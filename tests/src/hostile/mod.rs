@@ -13,6 +13,7 @@ mod seeds;
 
 pub use damage::{Draws, damage};
 
+use snel_cluster::record::History;
 use snel_core::layout::Layout;
 use snel_core::partial::Partial;
 use snel_data::{DataError, ReadOptions};
@@ -35,7 +36,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "config", read: config, seeds: seeds::config },
     Target { name: "csv", read: csv, seeds: seeds::csv },
     Target { name: "npy", read: npy, seeds: seeds::npy },
@@ -44,6 +45,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "idx", read: idx, seeds: seeds::idx },
     Target { name: "container", read: container, seeds: seeds::container },
     Target { name: "partial", read: partial, seeds: seeds::partial },
+    Target { name: "record", read: record, seeds: seeds::record },
 ];
 
 /// A config file: what is taken says the same when it is written out and read again.
@@ -131,6 +133,25 @@ pub fn partial(bytes: &[u8]) -> bool {
         }
     }
     true
+}
+
+/// The record of a run: what is taken is a beginning of the file that says the same alone.
+pub fn record(bytes: &[u8]) -> bool {
+    let parse = |bytes| History::from_bytes(Path::new("hostile.record"), bytes);
+    match parse(bytes) {
+        Ok(history) => {
+            let sound = history.torn().map_or(bytes.len(), |torn| torn.at as usize);
+            let again = parse(&bytes[..sound]).expect("the sound beginning");
+            assert_eq!(again.torn(), None);
+            assert_eq!(again.entries(), history.entries());
+            assert_eq!(again.next_step(), history.next_step());
+            true
+        }
+        Err(error) => {
+            printable(&error);
+            false
+        }
+    }
 }
 
 /// Reads a table to its end: what is taken is whole rows of finite values.

@@ -5,6 +5,7 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use snel_cluster::record::{Entry, Record};
 use snel_core::activation::Activation;
 use snel_core::chunks::ChunkSet;
 use snel_core::density::{Affine, Density, Scale};
@@ -133,6 +134,35 @@ pub(super) fn sums(chunks: &[u32], separates_samples: bool) -> Partial {
         partial.add(&ChunkSet::of(chunk..chunk + 1), &sums).expect("a chunk of its own");
     }
     partial
+}
+
+pub(super) fn record() -> Vec<Vec<u8>> {
+    let opened = |incarnation| Entry::Opened { incarnation };
+    let epoch = |epoch| Entry::Epoch { epoch, members: vec!["a".to_owned(), "b".to_owned()] };
+    let commit =
+        |step, epoch| Entry::Commit { step, epoch, digest: 7 << (3 * step), refused: step == 1 };
+    let ended = Entry::Ended { outcome: "done".to_owned() };
+    let repeated = [
+        opened(1),
+        epoch(1),
+        commit(0, 1),
+        commit(1, 1),
+        opened(2),
+        epoch(2),
+        Entry::Rewound { step: 1 },
+        commit(1, 2),
+        ended,
+    ];
+    let resumed = [opened(1), Entry::Rewound { step: 7 }, commit(7, 1), commit(8, 1)];
+    [&repeated[..], &resumed, &[]]
+        .iter()
+        .map(|entries| {
+            in_scratch("record", |path| {
+                let (mut record, _) = Record::open(path).expect("a record");
+                entries.iter().for_each(|entry| record.append(entry).expect("a record"));
+            })
+        })
+        .collect()
 }
 
 fn model_file(model: Model) -> Vec<u8> {
