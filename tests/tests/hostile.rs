@@ -1,5 +1,5 @@
-//! Thousands of damaged files of every format: none makes a reader panic, hang or ask for absurd
-//! memory. Damage is seeded, so that a failure names the round that shows it again.
+//! Thousands of damaged files and messages of every format: none makes a reader panic, hang or ask
+//! for absurd memory. Damage is seeded, so that a failure names the round that shows it again.
 //!
 //! `just fuzz` searches further, with coverage.
 
@@ -70,4 +70,14 @@ fn idx() {
 #[test]
 fn container() {
     survive("container", 30_000);
+}
+
+#[test]
+fn partial() {
+    survive("partial", 30_000);
+}
+
+#[test]
+fn record() {
+    survive("record", 30_000);
 }

@@ -17,6 +17,21 @@ impl ChunkSet {
         Self { ranges: if range.is_empty() { smallvec![] } else { smallvec![range] } }
     }
 
+    /// The chunks of `ranges`, which must be ascending and share nothing; they may touch. None if
+    /// they are not, or if one is empty.
+    pub fn from_ranges(ranges: impl IntoIterator<Item = Range<u32>>) -> Option<Self> {
+        let mut set = Self::default();
+        let mut end = 0;
+        for range in ranges {
+            if range.is_empty() || range.start < end {
+                return None;
+            }
+            end = range.end;
+            set.push(range);
+        }
+        Some(set)
+    }
+
     /// Number of chunks.
     pub fn len(&self) -> u32 {
         self.ranges.iter().map(ExactSizeIterator::len).sum::<usize>() as u32
@@ -35,7 +50,12 @@ impl ChunkSet {
 
     /// All chunks, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
-        self.ranges.iter().cloned().flatten()
+        self.ranges().flatten()
+    }
+
+    /// The largest ranges of chunks, ascending. None is empty, and no two touch.
+    pub fn ranges(&self) -> impl ExactSizeIterator<Item = Range<u32>> {
+        self.ranges.iter().cloned()
     }
 
     /// The chunk at `position` in ascending order.
@@ -49,6 +69,48 @@ impl ChunkSet {
         None
     }
 
+    /// True if all chunks are in `of`.
+    pub fn is_subset(&self, of: &Self) -> bool {
+        self.ranges.iter().all(|mine| {
+            let around = |theirs: &Range<u32>| theirs.start <= mine.start && mine.end <= theirs.end;
+            of.sharing(mine).first().is_some_and(around)
+        })
+    }
+
+    /// True if no chunk is in both.
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        self.first_shared(other).is_none()
+    }
+
+    /// The chunks that are not in `other`.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let mut left = Self::default();
+        for mine in &self.ranges {
+            let mut start = mine.start;
+            for theirs in other.sharing(mine) {
+                left.push(start..theirs.start);
+                start = theirs.end;
+            }
+            left.push(start..mine.end);
+        }
+        left
+    }
+
+    /// Removes the first `count` chunks, or all if there are fewer, and returns them.
+    #[must_use = "they are no longer in the set"]
+    pub fn take(&mut self, mut count: u32) -> Self {
+        let mut taken = Self::default();
+        for range in &mut self.ranges {
+            let cut = range.start + count.min(range.len() as u32);
+            taken.push(range.start..cut);
+            count -= cut - range.start;
+            range.start = cut;
+        }
+        self.ranges.retain(|range| range.start < range.end);
+        taken
+    }
+
     /// Removes all chunks.
     pub fn clear(&mut self) {
         self.ranges.clear();
@@ -59,27 +121,37 @@ impl ChunkSet {
     /// # Errors
     /// A chunk that both have; the set is then as it was.
     pub fn merge(&mut self, other: &Self) -> Result<(), u32> {
-        for theirs in &other.ranges {
-            let overlap = self.ranges.iter().find(|r| r.start < theirs.end && theirs.start < r.end);
-            if let Some(mine) = overlap {
-                return Err(mine.start.max(theirs.start));
-            }
+        if let Some(shared) = self.first_shared(other) {
+            return Err(shared);
         }
-        self.ranges.extend(other.ranges.iter().cloned());
+        self.ranges.extend(other.ranges());
         self.ranges.sort_by_key(|r| r.start);
-        self.join();
+        for range in std::mem::take(&mut self.ranges) {
+            self.push(range);
+        }
         Ok(())
     }
 
-    /// Joins ranges that touch.
-    fn join(&mut self) {
-        self.ranges.dedup_by(|next, last| {
-            let touch = last.end == next.start;
-            if touch {
-                last.end = next.end;
-            }
-            touch
-        });
+    /// The first chunk that is in both.
+    fn first_shared(&self, other: &Self) -> Option<u32> {
+        let shared = |theirs| Some(self.sharing(theirs).first()?.start.max(theirs.start));
+        other.ranges.iter().find_map(shared)
+    }
+
+    /// The ranges that share a chunk with `range`, which must not be empty.
+    fn sharing(&self, range: &Range<u32>) -> &[Range<u32>] {
+        let first = self.ranges.partition_point(|r| r.end <= range.start);
+        let end = self.ranges.partition_point(|r| r.start < range.end);
+        &self.ranges[first..end]
+    }
+
+    /// Adds a range that begins where the last one ends, or later. Ignores an empty one.
+    fn push(&mut self, range: Range<u32>) {
+        match self.ranges.last_mut() {
+            _ if range.is_empty() => {}
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.ranges.push(range),
+        }
     }
 }
 
@@ -100,6 +172,7 @@ mod tests {
         fn behaves_as_a_set(
             first in prop::collection::btree_set(0u32..50, 0..60),
             second in prop::collection::btree_set(0u32..50, 0..60),
+            count in 0u32..60,
         ) {
             let (mut a, b) = (of(&first), of(&second));
             prop_assert_eq!(a.iter().collect::<BTreeSet<_>>(), first.clone());
@@ -109,6 +182,14 @@ mod tests {
             }
             prop_assert_eq!(a.get(first.len() as u32), None);
             prop_assert!((0..50).all(|chunk| a.contains(chunk) == first.contains(&chunk)));
+            prop_assert_eq!(a.is_subset(&b), first.is_subset(&second));
+            prop_assert_eq!(a.is_disjoint(&b), first.is_disjoint(&second));
+            prop_assert_eq!(a.minus(&b), of(&(&first - &second)));
+            prop_assert!(a.minus(&b).is_subset(&a) && a.minus(&b).is_disjoint(&b));
+            let mut rest = a.clone();
+            let taken = rest.take(count);
+            prop_assert_eq!(taken, of(&first.iter().copied().take(count as usize).collect()));
+            prop_assert_eq!(rest, of(&first.iter().copied().skip(count as usize).collect()));
             let before = a.clone();
             match a.merge(&b) {
                 Ok(()) => {
@@ -119,6 +200,22 @@ mod tests {
                     prop_assert!(first.contains(&chunk) && second.contains(&chunk));
                     prop_assert_eq!(a, before);
                 }
+            }
+        }
+
+        /// Ranges are taken if and only if each holds something and begins after the one before.
+        #[test]
+        fn ranges_are_checked(ends in prop::collection::vec((0u32..20, 0u32..20), 0..4)) {
+            let ranges = ends.iter().map(|&(start, end)| start..end);
+            let sound = ends.iter().all(|(start, end)| start < end)
+                && ends.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+            let set = ChunkSet::from_ranges(ranges.clone());
+            prop_assert_eq!(set.is_some(), sound);
+            if let Some(set) = set {
+                prop_assert_eq!(set.iter().collect::<Vec<_>>(), ranges.flatten().collect::<Vec<_>>());
+                let apart: Vec<Range<u32>> = set.ranges().collect();
+                prop_assert!(apart.windows(2).all(|pair| pair[0].end < pair[1].start));
+                prop_assert_eq!(ChunkSet::from_ranges(apart), Some(set));
             }
         }
     }

@@ -13,8 +13,10 @@
 const BINS: usize = 68;
 const BITS: u32 = 32;
 const MAX_PENDING: u32 = 1 << 30;
+/// Bytes of a sum's canonical form.
+pub(crate) const BYTES: usize = 4 * BINS;
 
-/// An exact sum. Equal sums may differ in their bins; compare [`ExactSum::value`]s.
+/// An exact sum. Equal sums may differ in their bins; compare [`ExactSum::value`]s or bytes.
 #[derive(Debug, Clone)]
 pub struct ExactSum {
     bins: [i64; BINS],
@@ -84,6 +86,34 @@ impl ExactSum {
         if negative { -magnitude } else { magnitude }
     }
 
+    /// Appends the canonical form, [`BYTES`] long: equal sums append equal bytes.
+    ///
+    /// After the carry every bin but the last is a digit, and the last is the sign: 0 or -1 for
+    /// any sum of up to 2^32 doubles.
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+        let mut canonical = self.clone();
+        canonical.carry();
+        out.extend(canonical.bins.iter().flat_map(|&bin| (bin as u32).to_le_bytes()));
+    }
+
+    /// Reads a canonical form. None if it is beyond what `terms` finite doubles can add up to;
+    /// sums within that bound stay within the bound of all their terms when they are merged, so
+    /// no bin ever overflows, whoever wrote the bytes.
+    pub(crate) fn from_bytes(bytes: &[u8; BYTES], terms: u32) -> Option<Self> {
+        /// The bin that `2^1024`, which is above every double, falls into, and its place in there.
+        const TOP: usize = BINS - 3;
+        const PLACE: u32 = 1024 + 1074 - TOP as u32 * BITS;
+        let mut sum = Self { pending: 1, ..Self::default() };
+        for (bin, digit) in sum.bins.iter_mut().zip(bytes.as_chunks().0) {
+            *bin = i64::from(u32::from_le_bytes(*digit));
+        }
+        sum.bins[BINS - 1] = i64::from(sum.bins[BINS - 1] as i32);
+        let top = sum.bins[TOP..].iter().rev().fold(0, |acc, &bin| (acc << BITS) + i128::from(bin));
+        let limit = i128::from(terms) << PLACE;
+        let possible = (-limit..limit).contains(&top) || sum.bins == [0; BINS];
+        possible.then_some(sum)
+    }
+
     /// Brings every bin but the last into `0..2^32`.
     fn carry(&mut self) {
         let mut carry = 0;
@@ -106,6 +136,12 @@ mod tests {
         let mut sum = ExactSum::default();
         values.iter().for_each(|&x| assert!(sum.add(x)));
         sum
+    }
+
+    fn bytes(sum: &ExactSum) -> [u8; BYTES] {
+        let mut out = Vec::new();
+        sum.write_to(&mut out);
+        out.try_into().unwrap()
     }
 
     proptest! {
@@ -133,6 +169,35 @@ mod tests {
         }
 
         #[test]
+        fn equal_sums_are_equal_bytes(
+            values in prop::collection::vec(prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL, 0..60),
+            cut in 0usize..60,
+        ) {
+            let whole = bytes(&of(&values));
+            let (a, b) = values.split_at(cut.min(values.len()));
+            let mut merged = of(b);
+            merged.merge(&of(a));
+            prop_assert_eq!(bytes(&merged), whole);
+            let read = ExactSum::from_bytes(&whole, values.len() as u32).unwrap();
+            prop_assert_eq!(bytes(&read), whole);
+            prop_assert_eq!(read.value().to_bits(), of(&values).value().to_bits());
+        }
+
+        /// As many of the largest doubles as the bound allows pass; the next larger sum does not.
+        #[test]
+        fn the_bound_is_what_doubles_reach(terms in 1u32..2000, negative in any::<bool>()) {
+            let x = if negative { f64::MIN } else { f64::MAX };
+            let mut sum = of(&vec![x; terms as usize]);
+            prop_assert!(ExactSum::from_bytes(&bytes(&sum), terms).is_some());
+            // What is missing to 2^1024, and then one unit of the sum.
+            let gap = libm::ldexp(x.signum(), 971);
+            (0..terms).for_each(|_| assert!(sum.add(gap)));
+            prop_assert_eq!(ExactSum::from_bytes(&bytes(&sum), terms).is_some(), negative);
+            sum.add(f64::from_bits(1).copysign(x));
+            prop_assert!(ExactSum::from_bytes(&bytes(&sum), terms).is_none());
+        }
+
+        #[test]
         fn one_value_is_itself(x in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO) {
             prop_assert_eq!(of(&[x]).value(), x);
         }
@@ -142,5 +207,24 @@ mod tests {
     fn cancels_exactly() {
         assert_eq!(of(&[1e300, 1.0, -1e300, 1e-300, -1.0]).value(), 1e-300);
         assert!(!ExactSum::default().add(f64::NAN));
+    }
+
+    /// The largest lies that pass the bound, added more often than there are chunks to lie about.
+    #[test]
+    fn no_lie_overflows() {
+        let mut high = [u32::MAX; BINS];
+        high[BINS - 2..].copy_from_slice(&[(1 << 17) - 1, 0]);
+        let low = high.map(|digit| !digit);
+        for (lie, negative) in [(high, false), (low, true)] {
+            let lie: Vec<u8> = lie.iter().flat_map(|digit| digit.to_le_bytes()).collect();
+            let lie = ExactSum::from_bytes(&lie.try_into().unwrap(), 1 << 31).unwrap();
+            let mut sum = lie.clone();
+            for _ in 0..40 {
+                let twice = sum.clone();
+                sum.merge(&twice);
+                sum.merge(&lie);
+                assert_eq!(sum.value() < 0.0, negative);
+            }
+        }
     }
 }

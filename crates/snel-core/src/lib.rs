@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod activation;
+mod bytes;
 pub mod chunks;
 pub mod collective;
 pub mod density;

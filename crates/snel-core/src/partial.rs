@@ -11,13 +11,18 @@
 //! 3. No sum wraps: a chunk is converted only if every magnitude stays below `2^62` divided by the
 //!    number of chunks of the step. The verdict belongs to a chunk, not to an order of addition.
 //! 4. The statistics are exact sums too.
+//! 5. Partials of the same chunks of a step are equal bytes ([`Partial::write_to`]).
 //!
 //! An overflow does not stop the sum: the partial remembers the largest magnitude that any chunk
 //! had, so that [`Partial::reduce`] can say which scale would have done, once and for all workers.
 
+mod bytes;
+
 use crate::chunks::ChunkSet;
 use crate::statistics::{Statistics, Tally};
 use crate::vectorise::vectorised;
+
+pub use bytes::PartialDecodeError;
 
 /// Bits of head-room kept above the largest magnitude of the step before.
 const HEADROOM_BITS: i32 = 8;

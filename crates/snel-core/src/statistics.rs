@@ -4,8 +4,12 @@
 //! the optimum. A chunk's points are added one after the other ([`Tally`]); chunks are added
 //! exactly ([`Statistics`]), so their order and grouping cannot be seen.
 
+mod bytes;
+
 use crate::exact_sum::ExactSum;
 use crate::objective::WEIGHT_LIMIT;
+
+pub(crate) use bytes::BYTES;
 
 /// Sums over the points of one chunk, in order.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,10 +129,15 @@ impl Statistics {
 
     /// Adds all that `other` holds.
     pub fn merge(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.samples += other.samples;
-        self.overflows += other.overflows;
-        self.not_finite += other.not_finite;
+        // No honest count reaches the end of an u64; a lying peer must not panic us.
+        for (mine, theirs) in [
+            (&mut self.rows, other.rows),
+            (&mut self.samples, other.samples),
+            (&mut self.overflows, other.overflows),
+            (&mut self.not_finite, other.not_finite),
+        ] {
+            *mine = mine.saturating_add(theirs);
+        }
         self.max_u = self.max_u.max(other.max_u);
         self.row_log_density.merge(&other.row_log_density);
         self.weight.merge(&other.weight);

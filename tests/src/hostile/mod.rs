@@ -13,7 +13,9 @@ mod seeds;
 
 pub use damage::{Draws, damage};
 
+use snel_cluster::record::History;
 use snel_core::layout::Layout;
+use snel_core::partial::Partial;
 use snel_data::{DataError, ReadOptions};
 use snel_train::checkpoint::Checkpoint;
 use snel_train::config::{Config, ConfigError};
@@ -34,7 +36,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "config", read: config, seeds: seeds::config },
     Target { name: "csv", read: csv, seeds: seeds::csv },
     Target { name: "npy", read: npy, seeds: seeds::npy },
@@ -42,6 +44,8 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "parquet", read: parquet, seeds: seeds::parquet },
     Target { name: "idx", read: idx, seeds: seeds::idx },
     Target { name: "container", read: container, seeds: seeds::container },
+    Target { name: "partial", read: partial, seeds: seeds::partial },
+    Target { name: "record", read: record, seeds: seeds::record },
 ];
 
 /// A config file: what is taken says the same when it is written out and read again.
@@ -106,6 +110,48 @@ pub fn container(bytes: &[u8]) -> bool {
         printable(error);
     }
     model.is_ok() || checkpoint.is_ok()
+}
+
+/// The sums of a peer: what is taken is the only form of its sums, and can be merged and reduced.
+pub fn partial(bytes: &[u8]) -> bool {
+    let partial = match Partial::from_bytes(bytes) {
+        Ok(partial) => partial,
+        Err(error) => {
+            printable(&error);
+            return false;
+        }
+    };
+    let mut again = Vec::new();
+    partial.write_to(&mut again);
+    assert_eq!(again, bytes);
+    let mut merged = seeds::sums(&[7], false);
+    // Refused or not, by what the bytes say.
+    let _ = merged.merge(&partial);
+    for partial in [partial, merged] {
+        if let Ok(reduced) = partial.reduce() {
+            reduced.gradient(&mut [0.0; 3]);
+        }
+    }
+    true
+}
+
+/// The record of a run: what is taken is a beginning of the file that says the same alone.
+pub fn record(bytes: &[u8]) -> bool {
+    let parse = |bytes| History::from_bytes(Path::new("hostile.record"), bytes);
+    match parse(bytes) {
+        Ok(history) => {
+            let sound = history.torn().map_or(bytes.len(), |torn| torn.at as usize);
+            let again = parse(&bytes[..sound]).expect("the sound beginning");
+            assert_eq!(again.torn(), None);
+            assert_eq!(again.entries(), history.entries());
+            assert_eq!(again.next_step(), history.next_step());
+            true
+        }
+        Err(error) => {
+            printable(&error);
+            false
+        }
+    }
 }
 
 /// Reads a table to its end: what is taken is whole rows of finite values.

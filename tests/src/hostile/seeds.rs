@@ -5,13 +5,17 @@ use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use snel_cluster::record::{Entry, Record};
 use snel_core::activation::Activation;
+use snel_core::chunks::ChunkSet;
 use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::Energy;
 use snel_core::layout::Layout;
 use snel_core::objective::Objective;
+use snel_core::partial::{Partial, Side};
 use snel_core::problem::{Base, Model};
 use snel_core::state::State;
+use snel_core::statistics::Tally;
 use snel_data::{Standardise, write_rows};
 use snel_train::checkpoint::{Checkpoint, Progress};
 use snel_train::config::Config;
@@ -103,6 +107,62 @@ pub(super) fn container() -> Vec<Vec<u8>> {
     let quadratic =
         Model { energy: Energy::Quadratic { dim: 2 }, base: Base::Proposal, proposal: mixture };
     [mlp, quadratic].into_iter().flat_map(|model| [checkpoint(&model), model_file(model)]).collect()
+}
+
+pub(super) fn partial() -> Vec<Vec<u8>> {
+    let all = [0, 1, 2, 3, 4, 5, 6, 7];
+    [sums(&[2, 5, 1], false), sums(&all, true), sums(&[], false)]
+        .iter()
+        .map(|partial| {
+            let mut bytes = Vec::new();
+            partial.write_to(&mut bytes);
+            bytes
+        })
+        .collect()
+}
+
+/// Sums of some of eight chunks over three parameters.
+pub(super) fn sums(chunks: &[u32], separates_samples: bool) -> Partial {
+    let mut partial = Partial::new(3, 30, 8, separates_samples);
+    for &chunk in chunks {
+        let mut tally = Tally::default();
+        tally.add_row(-1.5);
+        tally.add_sample(0.5, 0.5f64.exp());
+        let mut sums = partial.empty_sums();
+        let side = if chunk < 4 { Side::Rows } else { Side::Samples };
+        sums.add_chunk(side, &[1.0, -0.25, chunk as f32], &tally);
+        partial.add(&ChunkSet::of(chunk..chunk + 1), &sums).expect("a chunk of its own");
+    }
+    partial
+}
+
+pub(super) fn record() -> Vec<Vec<u8>> {
+    let opened = |incarnation| Entry::Opened { incarnation };
+    let epoch = |epoch| Entry::Epoch { epoch, members: vec!["a".to_owned(), "b".to_owned()] };
+    let commit =
+        |step, epoch| Entry::Commit { step, epoch, digest: 7 << (3 * step), refused: step == 1 };
+    let ended = Entry::Ended { outcome: "done".to_owned() };
+    let repeated = [
+        opened(1),
+        epoch(1),
+        commit(0, 1),
+        commit(1, 1),
+        opened(2),
+        epoch(2),
+        Entry::Rewound { step: 1 },
+        commit(1, 2),
+        ended,
+    ];
+    let resumed = [opened(1), Entry::Rewound { step: 7 }, commit(7, 1), commit(8, 1)];
+    [&repeated[..], &resumed, &[]]
+        .iter()
+        .map(|entries| {
+            in_scratch("record", |path| {
+                let (mut record, _) = Record::open(path).expect("a record");
+                entries.iter().for_each(|entry| record.append(entry).expect("a record"));
+            })
+        })
+        .collect()
 }
 
 fn model_file(model: Model) -> Vec<u8> {

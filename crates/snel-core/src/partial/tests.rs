@@ -1,3 +1,5 @@
+mod bytes;
+
 use super::*;
 use proptest::prelude::*;
 
