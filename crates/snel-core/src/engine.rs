@@ -120,6 +120,9 @@ pub trait Engine: Send {
     /// Sets the log-normaliser.
     fn set_b(&mut self, b: f32);
 
+    /// [`State::digest`] of the training state.
+    fn digest(&self) -> u128;
+
     /// A copy of the training state.
     fn snapshot(&self) -> State;
 

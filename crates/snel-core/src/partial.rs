@@ -265,6 +265,21 @@ impl Partial {
         Ok(Reduced { sums: &self.sums, statistics, next_scale })
     }
 
+    /// Scale exponent of the sums.
+    pub fn scale(&self) -> i32 {
+        self.sums.scale
+    }
+
+    /// Parameters that are summed.
+    pub fn parameters(&self) -> usize {
+        self.sums.rows.len()
+    }
+
+    /// Chunks of the whole step.
+    pub fn n_chunks(&self) -> u32 {
+        self.sums.n_chunks
+    }
+
     /// The chunks summed so far.
     pub fn chunks(&self) -> &ChunkSet {
         &self.chunks

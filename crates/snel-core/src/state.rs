@@ -1,9 +1,14 @@
 //! All that the next step needs to know.
 
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::engine::{EngineError, Head};
 use crate::optim::Applied;
 use crate::partial::Reduced;
 use crate::problem::Problem;
+
+/// Values that are digested at a time.
+const DIGEST_BLOCK: usize = 1024;
 
 /// The training state: with the configuration, data and code it determines every later step.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +70,26 @@ impl State {
         reduced.gradient(gradient);
         self.scale = reduced.next_scale;
         problem.optim.update(&problem.layout, gradient, self)
+    }
+
+    /// A number that tells states apart: equal states have equal digests, and states that differ
+    /// in a bit do not, but for one chance in 2^128. It guards against faults, not against forgery.
+    pub fn digest(&self) -> u128 {
+        let Self { step, updates, scale, parameters, first_moment, second_moment } = self;
+        let mut hasher = Xxh3::new();
+        hasher.update(&step.to_le_bytes());
+        hasher.update(&updates.to_le_bytes());
+        hasher.update(&scale.to_le_bytes());
+        for vector in [parameters, first_moment, second_moment] {
+            // Piece by piece: a copy of all would be as large as the state.
+            let mut bytes = [0; 4 * DIGEST_BLOCK];
+            for block in vector.chunks(DIGEST_BLOCK) {
+                let (pieces, _) = bytes.as_chunks_mut::<4>();
+                pieces.iter_mut().zip(block).for_each(|(to, v)| *to = v.to_le_bytes());
+                hasher.update(&bytes[..4 * block.len()]);
+            }
+        }
+        hasher.digest128()
     }
 
     /// A copy, if it has the sizes of `problem`.

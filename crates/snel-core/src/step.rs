@@ -4,20 +4,16 @@
 //! 1. Parameters are not touched: the caller applies the result, or skips the step.
 //! 2. A repetition computes the same draws again, so every worker repeats alike.
 
-use crate::chunks::ChunkSet;
 use crate::collective::{Collective, CollectiveError};
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 use crate::partial::{Partial, Reduced, StepError};
-use crate::plan::{Batching, StepPlan};
+use crate::plan::Batching;
 use crate::problem::Problem;
 
 /// Why a step has no sums.
 #[derive(Debug, thiserror::Error)]
 pub enum StepFault {
-    /// This worker's engine failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The group failed.
+    /// This worker or the group failed.
     #[error(transparent)]
     Collective(#[from] CollectiveError),
     /// The sums are unusable; the run may go on with the next step.
@@ -25,8 +21,8 @@ pub enum StepFault {
     Refused(#[from] StepError),
 }
 
-/// The sums of the engine's next step over all workers. `share` says which chunks are ours;
-/// `partial` is the memory to work in, left from the step before.
+/// The sums of the engine's next step over all workers. `partial` is the memory to work in, left
+/// from the step before.
 ///
 /// # Errors
 /// [`StepFault`]; the engine's state is as it was.
@@ -34,15 +30,13 @@ pub fn reduce_step<'a>(
     engine: &mut dyn Engine,
     collective: &mut dyn Collective,
     batching: &Batching,
-    share: &dyn Fn(&StepPlan) -> ChunkSet,
     partial: &'a mut Partial,
 ) -> Result<Reduced<'a>, StepFault> {
     let head = engine.head();
     let mut plan = batching.plan(head.step as u32, head.scale);
     loop {
         partial.restart(plan.scale, plan.n_chunks());
-        engine.accumulate(&plan, &share(&plan), partial)?;
-        collective.all_reduce(partial)?;
+        collective.sum(&plan, engine, partial)?;
         match partial.reduce() {
             // The new scale fits the largest magnitude of all chunks, so one repetition is enough;
             // were it not smaller, repeating would not help.
@@ -56,9 +50,4 @@ pub fn reduce_step<'a>(
 /// Memory for the sums of one step after another of `problem`.
 pub fn room_for(problem: &Problem) -> Partial {
     Partial::new(problem.layout.len(), 0, 0, problem.objective.separates_samples())
-}
-
-/// All chunks: the share of a worker alone.
-pub fn everything(plan: &StepPlan) -> ChunkSet {
-    ChunkSet::of(0..plan.n_chunks())
 }

@@ -191,6 +191,10 @@ impl Engine for CpuEngine {
         self.state.set_b(b);
     }
 
+    fn digest(&self) -> u128 {
+        self.state.digest()
+    }
+
     fn snapshot(&self) -> State {
         self.state.clone()
     }

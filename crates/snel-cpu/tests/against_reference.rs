@@ -19,7 +19,7 @@ use snel_core::reference::{ReferenceEngine, energy_gradients};
 use snel_core::rows::Matrix;
 use snel_core::state::State;
 use snel_core::statistics::Statistics;
-use snel_core::step::{everything, reduce_step, room_for};
+use snel_core::step::{reduce_step, room_for};
 use snel_cpu::{CpuEngine, InstructionSet};
 
 fn optim() -> Optim {
@@ -90,8 +90,7 @@ fn batching(samples: u64, chunk: u64) -> Batching {
 
 fn sum(engine: &mut dyn Engine, problem: &Problem) -> (Vec<f64>, Statistics) {
     let mut partial = room_for(problem);
-    let reduced =
-        reduce_step(engine, &mut Alone, &batching(470, 200), &everything, &mut partial).unwrap();
+    let reduced = reduce_step(engine, &mut Alone, &batching(470, 200), &mut partial).unwrap();
     let mut gradient = vec![0.0; problem.layout.len()];
     reduced.gradient(&mut gradient);
     (gradient, reduced.statistics.clone())
@@ -223,8 +222,7 @@ fn threads_do_not_change_a_bit() {
                 let mut partial = room_for(&problem);
                 for _ in 0..10 {
                     let batching = batching(700, 64);
-                    let step =
-                        reduce_step(&mut engine, &mut Alone, &batching, &everything, &mut partial);
+                    let step = reduce_step(&mut engine, &mut Alone, &batching, &mut partial);
                     engine.apply(&step.unwrap());
                 }
                 engine.snapshot()

@@ -17,7 +17,7 @@ use snel_core::optim::Optim;
 use snel_core::plan::Batching;
 use snel_core::problem::{Base, Model, Problem};
 use snel_core::rows::Matrix;
-use snel_core::step::{everything, reduce_step, room_for};
+use snel_core::step::{reduce_step, room_for};
 use snel_cpu::CpuEngine;
 
 /// Counts what it hands out, on all threads.
@@ -75,8 +75,7 @@ fn main() {
                 Batching { batch: 100, samples: 1500, chunk: 64, total_rows: 200, seed: 1 };
             let mut partial = room_for(&problem);
             let mut step = || {
-                let step =
-                    reduce_step(&mut engine, &mut Alone, &batching, &everything, &mut partial);
+                let step = reduce_step(&mut engine, &mut Alone, &batching, &mut partial);
                 engine.apply(&step.unwrap());
             };
             (0..3).for_each(|_| step());

@@ -15,7 +15,7 @@ use snel_core::philox::{Key, Stream};
 use snel_core::plan::Batching;
 use snel_core::problem::{Base, Model, Problem};
 use snel_core::rows::Matrix;
-use snel_core::step::{StepFault, everything, reduce_step, room_for};
+use snel_core::step::{StepFault, reduce_step, room_for};
 use snel_cpu::{CpuEngine, CpuError, InstructionSet, Peak};
 
 use crate::evaluate::log_weights;
@@ -191,7 +191,7 @@ impl StepBench {
         let mut refused = 0;
         let mut step = || {
             let started = Instant::now();
-            match reduce_step(&mut engine, &mut Alone, &batching, &everything, &mut partial) {
+            match reduce_step(&mut engine, &mut Alone, &batching, &mut partial) {
                 Ok(reduced) => drop(engine.apply(&reduced)),
                 Err(StepFault::Refused(_)) => {
                     refused += 1;

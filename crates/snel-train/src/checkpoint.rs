@@ -76,6 +76,19 @@ impl Checkpoint {
     /// # Errors
     /// [`ContainerError`]; what was at `path` is then still there.
     pub fn save(&self, path: &Path) -> Result<(), ContainerError> {
+        self.with_parts(|header, tensors| container::write(path, header, tensors))
+    }
+
+    /// The bytes of the file that [`Self::save`] writes.
+    ///
+    /// # Errors
+    /// [`ContainerError`] if its parts do not fit together.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ContainerError> {
+        let path = Path::new("the checkpoint");
+        self.with_parts(|header, tensors| container::to_bytes(path, header, tensors))
+    }
+
+    fn with_parts<R>(&self, then: impl FnOnce(&Header, &[Tensor<'_>]) -> R) -> R {
         let Self { state, progress, model, fingerprint } = self;
         let header = Header {
             format: FORMAT.to_owned(),
@@ -92,7 +105,7 @@ impl Checkpoint {
             flat("first_moment", &state.first_moment),
             flat("second_moment", &state.second_moment),
         ];
-        container::write(path, &header, &tensors)
+        then(&header, &tensors)
     }
 
     /// Reads from `path`.
@@ -152,11 +165,11 @@ impl Checkpoints {
         self.folder.join("best.safetensors")
     }
 
-    /// Saves, then removes the oldest beyond `keep`.
+    /// Saves, then removes the oldest beyond the number to keep.
     ///
     /// # Errors
     /// [`ContainerError`]; no checkpoint is removed then.
-    pub fn save(&self, checkpoint: &Checkpoint) -> Result<PathBuf, ContainerError> {
+    pub fn keep(&self, checkpoint: &Checkpoint) -> Result<PathBuf, ContainerError> {
         let path = self.path(checkpoint.state.step);
         checkpoint.save(&path)?;
         let steps = self.steps()?;
@@ -235,7 +248,7 @@ mod tests {
         let all = Checkpoints::new(folder.path().to_path_buf(), 2);
         assert!(all.newest().unwrap().is_none());
         for step in [5, 10, 100_000_000, 200_000_000] {
-            all.save(&checkpoint(step)).unwrap();
+            all.keep(&checkpoint(step)).unwrap();
         }
         assert_eq!(all.steps().unwrap(), [100_000_000, 200_000_000]);
         let newest = all.path(200_000_000);

@@ -57,6 +57,18 @@ pub fn write(
     header: &impl Serialize,
     tensors: &[Tensor],
 ) -> Result<(), ContainerError> {
+    Ok(write_atomically(path, &to_bytes(path, header, tensors)?)?)
+}
+
+/// The bytes of a file of `tensors` and `header`; `path` is for messages.
+///
+/// # Errors
+/// [`ContainerError::Damaged`] if they do not fit together.
+pub fn to_bytes(
+    path: &Path,
+    header: &impl Serialize,
+    tensors: &[Tensor],
+) -> Result<Vec<u8>, ContainerError> {
     let damaged = |why: String| ContainerError::Damaged { path: path.to_path_buf(), why };
     // Through a value, whose maps are sorted.
     let header = serde_json::to_value(header).map_err(|e| damaged(e.to_string()))?.to_string();
@@ -67,9 +79,7 @@ pub fn write(
     });
     let views = views.collect::<Result<Vec<_>, _>>().map_err(|e| damaged(e.to_string()))?;
     let metadata = HashMap::from([(KEY.to_owned(), header)]);
-    let bytes =
-        safetensors::serialize(views, Some(metadata)).map_err(|e| damaged(e.to_string()))?;
-    Ok(write_atomically(path, &bytes)?)
+    safetensors::serialize(views, Some(metadata)).map_err(|e| damaged(e.to_string()))
 }
 
 /// Tensors of a file by name.

@@ -9,11 +9,15 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use snel_core::chunks::ChunkSet;
 use snel_core::collective::{Collective, CollectiveError};
+use snel_core::engine::Engine;
 use snel_core::partial::Partial;
+use snel_core::plan::StepPlan;
 
 /// One member of a group of threads.
 pub struct InProcess {
+    rank: usize,
     meeting: Arc<Meeting>,
 }
 
@@ -41,7 +45,15 @@ impl InProcess {
             round: Mutex::new(Round::default()),
             door: Condvar::new(),
         });
-        (0..n).map(|_| Self { meeting: meeting.clone() }).collect()
+        (0..n).map(|rank| Self { rank, meeting: meeting.clone() }).collect()
+    }
+
+    /// The chunks of this member: the later it is in the group, the more, so that tests meet
+    /// unequal shares.
+    fn share(&self, chunks: u32) -> ChunkSet {
+        let n = self.meeting.members;
+        let edge = |k: usize| (chunks as usize * k * k / (n * n)) as u32;
+        ChunkSet::of(edge(self.rank)..edge(self.rank + 1))
     }
 
     /// A poisoned lock means that a member panicked; its `drop` says so in `left`.
@@ -51,7 +63,13 @@ impl InProcess {
 }
 
 impl Collective for InProcess {
-    fn all_reduce(&mut self, partial: &mut Partial) -> Result<(), CollectiveError> {
+    fn sum(
+        &mut self,
+        plan: &StepPlan,
+        engine: &mut dyn Engine,
+        partial: &mut Partial,
+    ) -> Result<(), CollectiveError> {
+        engine.accumulate(plan, &self.share(plan.n_chunks()), partial)?;
         let mut round = self.lock();
         let mine = round.number;
         match &mut round.sum {
@@ -96,18 +114,16 @@ impl Drop for InProcess {
 mod tests {
     use super::*;
     use snel_core::activation::Activation;
-    use snel_core::chunks::ChunkSet;
     use snel_core::collective::Alone;
     use snel_core::density::{Affine, Density, Scale};
     use snel_core::energy::Energy;
-    use snel_core::engine::Engine;
     use snel_core::objective::Objective;
     use snel_core::optim::Optim;
-    use snel_core::plan::{Batching, StepPlan};
+    use snel_core::plan::Batching;
     use snel_core::problem::{Base, Model, Problem};
     use snel_core::rows::Matrix;
     use snel_core::state::State;
-    use snel_core::step::{everything, reduce_step, room_for};
+    use snel_core::step::{reduce_step, room_for};
     use snel_cpu::CpuEngine;
 
     fn problem(objective: Objective) -> Arc<Problem> {
@@ -125,18 +141,20 @@ mod tests {
         Arc::new(Problem::new(model, objective, Optim::default(), 3))
     }
 
-    fn train(
-        problem: &Arc<Problem>,
-        collective: &mut dyn Collective,
-        share: &dyn Fn(&StepPlan) -> ChunkSet,
-    ) -> State {
+    fn engine(problem: &Arc<Problem>) -> CpuEngine {
         let values = (0..400).map(|i| (i as f32 * 0.37).sin()).collect();
         let rows = Arc::new(Matrix::new(values, 2).unwrap());
-        let mut engine = CpuEngine::new(problem.clone(), rows, 1).unwrap();
-        let batching = Batching { batch: 96, samples: 1000, chunk: 64, total_rows: 200, seed: 3 };
+        CpuEngine::new(problem.clone(), rows, 1).unwrap()
+    }
+
+    const BATCHING: Batching =
+        Batching { batch: 96, samples: 1000, chunk: 64, total_rows: 200, seed: 3 };
+
+    fn train(problem: &Arc<Problem>, collective: &mut dyn Collective) -> State {
+        let mut engine = engine(problem);
         let mut partial = room_for(problem);
         for _ in 0..20 {
-            let step = reduce_step(&mut engine, collective, &batching, share, &mut partial);
+            let step = reduce_step(&mut engine, collective, &BATCHING, &mut partial);
             engine.apply(&step.unwrap());
         }
         engine.snapshot()
@@ -147,24 +165,12 @@ mod tests {
     fn workers_do_not_change_a_bit() {
         for objective in Objective::ALL {
             let problem = problem(objective);
-            let alone = train(&problem, &mut Alone, &everything);
+            let alone = train(&problem, &mut Alone);
             for workers in [2, 3, 5] {
                 let states: Vec<State> = std::thread::scope(|scope| {
-                    let members = InProcess::group(workers).into_iter().enumerate();
                     let problem = &problem;
-                    let run = |(rank, mut member): (usize, InProcess)| {
-                        scope.spawn(move || {
-                            // Shares of unequal size: worker k takes chunks up to k^2 / n^2.
-                            let edge =
-                                |k: usize, n: u32| n * (k * k) as u32 / (workers * workers) as u32;
-                            let share = |plan: &StepPlan| {
-                                let n = plan.n_chunks();
-                                ChunkSet::of(edge(rank, n)..edge(rank + 1, n))
-                            };
-                            train(problem, &mut member, &share)
-                        })
-                    };
-                    let handles: Vec<_> = members.map(run).collect();
+                    let run = |mut member| scope.spawn(move || train(problem, &mut member));
+                    let handles: Vec<_> = InProcess::group(workers).into_iter().map(run).collect();
                     handles.into_iter().map(|h| h.join().unwrap()).collect()
                 });
                 for state in states {
@@ -179,8 +185,13 @@ mod tests {
         let mut group = InProcess::group(2);
         let gone = group.pop();
         let mut stays = group.pop().unwrap();
-        let waiting =
-            std::thread::spawn(move || stays.all_reduce(&mut Partial::new(1, 0, 1, false)));
+        let waiting = std::thread::spawn(move || {
+            let problem = problem(Objective::Snl);
+            let plan = BATCHING.plan(0, 0);
+            let mut partial = room_for(&problem);
+            partial.restart(plan.scale, plan.n_chunks());
+            stays.sum(&plan, &mut engine(&problem), &mut partial)
+        });
         drop(gone);
         assert!(matches!(waiting.join().unwrap(), Err(CollectiveError::MemberLeft)));
     }

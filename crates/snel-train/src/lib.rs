@@ -25,5 +25,6 @@ pub mod sample;
 pub mod score;
 pub mod setup;
 pub mod sink;
+pub mod store;
 pub mod summary;
 pub mod trainer;

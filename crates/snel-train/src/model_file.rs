@@ -59,6 +59,19 @@ impl ModelFile {
     /// # Errors
     /// [`ContainerError`].
     pub fn save(&self, path: &Path) -> Result<(), ContainerError> {
+        self.with_parts(|header, tensors| container::write(path, header, tensors))
+    }
+
+    /// The bytes of the file that [`Self::save`] writes.
+    ///
+    /// # Errors
+    /// [`ContainerError`] if its parts do not fit together.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ContainerError> {
+        let path = Path::new("the model");
+        self.with_parts(|header, tensors| container::to_bytes(path, header, tensors))
+    }
+
+    fn with_parts<R>(&self, then: impl FnOnce(&ModelHeader, &[Tensor<'_>]) -> R) -> R {
         let layout = Layout::new(&self.header.model.energy);
         let tensors: Vec<Tensor> = layout
             .segments()
@@ -69,7 +82,7 @@ impl ModelFile {
                 values: &self.parameters[s.range()],
             })
             .collect();
-        container::write(path, &self.header, &tensors)
+        then(&self.header, &tensors)
     }
 
     /// Reads from `path` and checks that sizes and densities are sound.

@@ -155,16 +155,8 @@ pub fn train(
     if config.output.tensorboard {
         sinks.push(Box::new(TensorBoard::start(folder.path(), engine.head().step)?));
     }
-    let header = ModelHeader {
-        format: ModelHeader::format(),
-        model: setup.problem.model.clone(),
-        objective: setup.problem.objective,
-        columns: setup.dataset.columns.clone(),
-        standardise: setup.dataset.standardise.clone(),
-        seed: config.seed,
-        step: 0,
-        fingerprint,
-    };
+    let header = setup.model_header(config.seed, fingerprint);
+    let mut store = checkpoints.clone();
     let mut trainer = Trainer {
         problem: setup.problem.clone(),
         batching: setup.batching.clone(),
@@ -172,7 +164,7 @@ pub fn train(
         collective: &mut Alone,
         valid: &setup.dataset.valid,
         settings: config.train.clone(),
-        checkpoints: checkpoints.clone(),
+        store: &mut store,
         header,
         progress,
         sinks,

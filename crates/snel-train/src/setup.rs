@@ -17,6 +17,7 @@ use snel_core::shuffle::Permutation;
 use snel_data::{DataError, DataSource, DataSpec, Dataset, Files, ReadOptions};
 
 use crate::config::{self, Config};
+use crate::model_file::ModelHeader;
 
 /// Degrees of freedom and widening of the component that `proposal.defensive` mixes in.
 const DEFENSIVE_DF: f64 = 3.0;
@@ -30,6 +31,22 @@ pub struct Setup {
     pub problem: Arc<Problem>,
     /// The work of a step.
     pub batching: Batching,
+}
+
+impl Setup {
+    /// What the model files of a run say, at step 0.
+    pub fn model_header(&self, seed: u32, fingerprint: String) -> ModelHeader {
+        ModelHeader {
+            format: ModelHeader::format(),
+            model: self.problem.model.clone(),
+            objective: self.problem.objective,
+            columns: self.dataset.columns.clone(),
+            standardise: self.dataset.standardise.clone(),
+            seed,
+            step: 0,
+            fingerprint,
+        }
+    }
 }
 
 /// Why a config and its data do not make a problem.

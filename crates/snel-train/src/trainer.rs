@@ -17,17 +17,17 @@ use snel_core::philox::Stream;
 use snel_core::plan::Batching;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
-use snel_core::step::{StepFault, everything, reduce_step, room_for};
+use snel_core::step::{StepFault, reduce_step, room_for};
 
-use crate::checkpoint::{Checkpoint, Checkpoints, Progress};
+use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::Train;
-use crate::container::ContainerError;
 use crate::divergence::{self, Divergence};
 use crate::evaluate::{evaluate, log_weights};
 use crate::file::FileError;
 use crate::metrics::{Averager, Record, StepSample, ValidationRecord};
 use crate::model_file::{ModelFile, ModelHeader};
 use crate::sink::{Live, Sink};
+use crate::store::{Store, StoreError};
 
 /// Records of training steps in a whole run, about.
 const RECORDS: u64 = 2000;
@@ -59,9 +59,9 @@ pub enum TrainError {
         /// What happened.
         source: Divergence,
     },
-    /// A checkpoint or model cannot be written.
+    /// A checkpoint or model cannot be kept.
     #[error(transparent)]
-    Container(#[from] ContainerError),
+    Store(#[from] StoreError),
     /// Metrics cannot be written, or rows not be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -94,7 +94,7 @@ pub struct Trainer<'a> {
     /// `[train]` of the config.
     pub settings: Train,
     /// Where state is kept.
-    pub checkpoints: Checkpoints,
+    pub store: &'a mut dyn Store,
     /// What a model file says besides the parameters; `step` is filled in.
     pub header: ModelHeader,
     /// State besides the engine's.
@@ -121,9 +121,20 @@ impl Trainer<'_> {
         let mut saved = self.engine.head().step;
         let mut lr = 0.0;
         let mut partial = room_for(&self.problem);
+        // A run that had stopped early has not lost patience less by being resumed.
+        if self.out_of_patience() {
+            return Ok(Outcome::StoppedEarly);
+        }
         while self.engine.head().step < steps {
+            self.boundary()?;
             let before = Instant::now();
-            let sums = self.sums(&mut partial)?;
+            let sums = match self.sums(&mut partial) {
+                Err(TrainError::Collective(CollectiveError::Stopped)) => {
+                    self.save()?;
+                    return Ok(Outcome::Interrupted { step: self.engine.head().step });
+                }
+                sums => sums?,
+            };
             let b = f64::from(self.engine.head().b);
             match &sums {
                 Some(reduced) => {
@@ -172,7 +183,7 @@ impl Trainer<'_> {
             }
         }
         // A run of zero steps, or one resumed at its end, still leaves a model.
-        if saved == 0 || !self.checkpoints.best().exists() {
+        if saved == 0 || !self.store.has_best() {
             self.validate()?;
             self.save()?;
         }
@@ -182,9 +193,8 @@ impl Trainer<'_> {
     /// The next step's sums over all workers; none if the step was refused.
     fn sums<'p>(&mut self, partial: &'p mut Partial) -> Result<Option<Reduced<'p>>, TrainError> {
         let Self { batching, engine, collective, .. } = self;
-        match reduce_step(&mut **engine, &mut **collective, batching, &everything, partial) {
+        match reduce_step(&mut **engine, &mut **collective, batching, partial) {
             Ok(reduced) => Ok(Some(reduced)),
-            Err(StepFault::Engine(error)) => Err(error.into()),
             Err(StepFault::Collective(error)) => Err(error.into()),
             Err(StepFault::Refused(error)) => {
                 let step = self.engine.head().step;
@@ -224,7 +234,8 @@ impl Trainer<'_> {
             self.progress.best = Some(lower);
             self.progress.best_step = step;
             self.progress.since_best = 0;
-            self.model().save(&self.checkpoints.best())?;
+            let model = self.model();
+            self.store.save_best(&model)?;
         } else {
             self.progress.since_best += 1;
         }
@@ -236,7 +247,11 @@ impl Trainer<'_> {
                 evaluation.weights.ess_fraction, self.settings.min_ess
             ));
         }
-        Ok(self.settings.patience.is_some_and(|patience| self.progress.since_best >= patience))
+        Ok(self.out_of_patience())
+    }
+
+    fn out_of_patience(&self) -> bool {
+        self.settings.patience.is_some_and(|patience| self.progress.since_best >= patience)
     }
 
     /// The current parameters as a model file.
@@ -247,14 +262,13 @@ impl Trainer<'_> {
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
-        let checkpoint = Checkpoint {
-            state: self.engine.snapshot(),
-            progress: self.progress.clone(),
-            model: self.problem.model.clone(),
-            fingerprint: self.header.fingerprint.clone(),
-        };
-        self.checkpoints.save(&checkpoint)?;
-        Ok(())
+        let checkpoint = checkpoint(self.engine, &self.progress, &self.problem, &self.header);
+        Ok(self.store.save(&checkpoint)?)
+    }
+
+    fn boundary(&mut self) -> Result<(), TrainError> {
+        let Self { engine, progress, problem, header, store, .. } = self;
+        Ok(store.boundary(&|| checkpoint(*engine, progress, problem, header))?)
     }
 
     fn record(&mut self, record: &Record) -> Result<(), TrainError> {
@@ -279,5 +293,20 @@ impl Trainer<'_> {
             points_per_second: (s.rows + s.samples) as f64 / seconds,
         };
         self.sinks.iter_mut().for_each(|sink| sink.live(&live));
+    }
+}
+
+/// All that a run needs to go on from here.
+fn checkpoint(
+    engine: &dyn Engine,
+    progress: &Progress,
+    problem: &Problem,
+    header: &ModelHeader,
+) -> Checkpoint {
+    Checkpoint {
+        state: engine.snapshot(),
+        progress: progress.clone(),
+        model: problem.model.clone(),
+        fingerprint: header.fingerprint.clone(),
     }
 }

@@ -182,6 +182,10 @@ impl Engine for ReferenceEngine {
         self.state.set_b(b);
     }
 
+    fn digest(&self) -> u128 {
+        self.state.digest()
+    }
+
     fn snapshot(&self) -> State {
         self.state.clone()
     }

@@ -65,6 +65,10 @@ impl Engine for Numbered {
     fn set_b(&mut self, _: f32) {
         unreachable!()
     }
+    fn digest(&self) -> u128 {
+        unimplemented!()
+    }
+
     fn snapshot(&self) -> State {
         unreachable!()
     }
