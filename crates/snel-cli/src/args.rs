@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use snel_cluster::security;
 use snel_core::activation::Activation;
 use snel_cpu::InstructionSet;
 use snel_train::bench::Proposal;
@@ -25,6 +27,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train a model as a config says, evaluate it and write a report
     Train(TrainArgs),
+    /// Train with a coordinator and several worker processes on this machine
+    Launch(LaunchArgs),
+    /// Serve runs to workers and users
+    Coordinator(CoordinatorArgs),
+    /// Work for a coordinator
+    Worker(WorkerArgs),
+    /// Submit runs to a coordinator, watch and steer them
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// List the workers of a coordinator
+    WorkerList(WorkerListArgs),
     /// Evaluate a trained model: an interval for its log-likelihood
     Eval(EvalArgs),
     /// Write the log-density of every row of a file
@@ -94,6 +107,210 @@ pub(crate) struct TrainArgs {
     /// Print one JSON document on stdout instead of a summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LaunchArgs {
+    #[command(flatten)]
+    pub(crate) train: TrainArgs,
+    /// Worker processes [default: one for each core, of one thread each]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) workers: Option<u32>,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+}
+
+/// When to give up on a worker.
+#[derive(Debug, Args)]
+pub(crate) struct Budget {
+    /// A worker that is silent for so long counts as lost, milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 2000,
+        value_parser = clap::value_parser!(u64).range(50..=3_600_000))]
+    pub(crate) failure_budget_ms: u64,
+}
+
+/// Certificates and token.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SecurityArgs {
+    /// Bearer token, in a file; workers and users must have the coordinator's
+    #[arg(long, value_name = "FILE", env = "SNEL_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Own certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "SNEL_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", env = "SNEL_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+impl SecurityArgs {
+    pub(crate) fn settings(&self) -> security::Settings {
+        let Self { token_file, tls_cert, tls_key } = self.clone();
+        security::Settings { token_file, tls_cert, tls_key, ..security::Settings::default() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CoordinatorArgs {
+    /// Folder of the runs
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) dir: PathBuf,
+    /// Where to listen; port 0 takes a free one. The address is printed on stdout
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7070")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+    /// Take up this run only
+    #[arg(long, value_name = "RUN", hide = true)]
+    pub(crate) only: Option<String>,
+    #[command(flatten)]
+    pub(crate) security: SecurityArgs,
+    /// Authority that signed the certificates of clients (PEM); with it they need one
+    #[arg(long, value_name = "FILE", env = "SNEL_TLS_CLIENT_CA")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// End when stdin does
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
+}
+
+/// How to reach a coordinator.
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// The coordinator's URL
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SNEL_COORDINATOR",
+        default_value = "http://127.0.0.1:7070"
+    )]
+    pub(crate) coordinator: String,
+    #[command(flatten)]
+    pub(crate) security: SecurityArgs,
+    /// Authority that signed the coordinator's certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "SNEL_TLS_CA")]
+    pub(crate) tls_ca: Option<PathBuf>,
+}
+
+impl ClientArgs {
+    pub(crate) fn settings(&self) -> security::Settings {
+        security::Settings { tls_ca: self.tls_ca.clone(), ..self.security.settings() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Name, unique among the workers [default: host and process number]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// End if the coordinator cannot be reached for so long, seconds [default: never]
+    #[arg(long, value_name = "S")]
+    pub(crate) give_up_s: Option<u64>,
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// End when stdin does
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerListArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Print one JSON document on stdout instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// Queue a run; it starts as soon as a worker is free
+    Submit(SubmitArgs),
+    /// List all runs
+    List(WorkerListArgs),
+    /// Show a run
+    Show(NamedRun),
+    /// Follow a run until it ends
+    Watch(NamedRun),
+    /// Hold a run between two steps; its workers keep their state
+    Pause(NamedRun),
+    /// Go on with a run that was paused
+    Resume(NamedRun),
+    /// End a run after a checkpoint; `submit --resume` goes on with it
+    Cancel(NamedRun),
+    /// Change the number of workers of a run
+    Scale(ScaleArgs),
+    /// Copy a file of a run, by default its model
+    Fetch(FetchArgs),
+    /// Let a worker finish its step and leave
+    Drain(DrainArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// Config of the run (TOML); files in it are read by the workers
+    pub(crate) config: PathBuf,
+    /// Name of the run [default: that of the config]
+    #[arg(long, value_name = "RUN")]
+    pub(crate) name: Option<String>,
+    /// Override a key of the config, as in `--set optim.lr=3e-4`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Workers wanted; 0 for all there are
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) workers: u32,
+    /// Go on with a run that has ended
+    #[arg(long)]
+    pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Print one JSON document on stdout instead of a summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NamedRun {
+    /// Name of the run
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Print JSON on stdout instead of a summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScaleArgs {
+    #[command(flatten)]
+    pub(crate) run: NamedRun,
+    /// Workers wanted; 0 for all there are
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    #[command(flatten)]
+    pub(crate) run: NamedRun,
+    /// Path in the run folder
+    #[arg(long, value_name = "PATH", default_value = "model.safetensors")]
+    pub(crate) file: String,
+    /// Where it goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// Name of the worker
+    pub(crate) worker: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

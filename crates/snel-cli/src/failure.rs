@@ -14,6 +14,7 @@ use snel_train::run_folder::RunFolderError;
 use snel_train::sample::SampleError;
 use snel_train::score::ScoreError;
 use snel_train::setup::SetupError;
+use snel_train::store::StoreError;
 use snel_train::trainer::TrainError;
 
 use crate::exit::Exit;
@@ -27,6 +28,15 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    pub(crate) fn new(error: impl Error + 'static, hint: Option<String>, exit: Exit) -> Self {
+        Self { error: error.into(), hint, exit }
+    }
+
+    /// The system refused something without a file.
+    pub(crate) fn system(what: &'static str, error: std::io::Error) -> Self {
+        Self::new(SystemError { what, source: error }, None, Exit::TryAgain)
+    }
+
     /// `error: …`, its causes, and `hint: …`, for stderr.
     pub(crate) fn render(&self) -> String {
         let mut text = format!("error: {}", self.error);
@@ -40,6 +50,14 @@ impl Failure {
         }
         text
     }
+}
+
+/// What the system refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct SystemError {
+    what: &'static str,
+    source: std::io::Error,
 }
 
 impl From<ConfigError> for Failure {
@@ -155,7 +173,7 @@ fn of_training(error: &TrainError) -> (Option<String>, Exit) {
             )),
             Exit::Failed,
         ),
-        TrainError::Container(error) => of_container(error),
+        TrainError::Store(StoreError::Container(error)) => of_container(error),
         TrainError::File(error) => of_file(error),
         TrainError::NoStart(_) => (
             Some("the proposal and the base density do not overlap; fit both to the data".into()),
@@ -164,7 +182,9 @@ fn of_training(error: &TrainError) -> (Option<String>, Exit) {
         TrainError::NoModel => {
             (Some("lower `optim.lr` and `optim.b_lr`, or widen the proposal".into()), Exit::Failed)
         }
-        TrainError::Engine(_) | TrainError::Collective(_) => (None, Exit::Failed),
+        TrainError::Engine(_)
+        | TrainError::Collective(_)
+        | TrainError::Store(StoreError::Collective(_)) => (None, Exit::Failed),
     }
 }
 

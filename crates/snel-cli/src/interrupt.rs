@@ -19,3 +19,11 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
     }
     stop
 }
+
+/// Ends this process when its parent does, which holds the other end of stdin.
+pub(crate) fn end_with_parent() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(Exit::TryAgain as i32);
+    });
+}

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod cluster_failure;
 mod commands;
 mod exit;
 mod failure;
@@ -22,6 +23,11 @@ fn main() -> std::process::ExitCode {
     let Cli { command } = Cli::parse();
     let result = match command {
         Command::Train(args) => commands::train::run(&args),
+        Command::Launch(args) => commands::launch::run(&args),
+        Command::Coordinator(args) => commands::coordinator::run(&args),
+        Command::Worker(args) => commands::worker::run(&args),
+        Command::Run(command) => commands::run::run(&command),
+        Command::WorkerList(args) => commands::run::workers(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Score(args) => commands::score::run(&args),
         Command::Sample(args) => commands::sample::run(&args),

@@ -1,5 +1,19 @@
-//! The cluster: a coordinator, its workers and what passes between them.
+//! Training across processes and machines: coordinator, workers, control plane.
+//!
+//! The reading order: [`machine`] decides, [`record`] remembers, [`coordinator`] serves,
+//! [`worker`] computes. `frame` and `wire` are what they share.
 
 #![forbid(unsafe_code)]
 
+pub mod client;
+pub mod coordinator;
+mod frame;
+pub mod launch;
+mod limits;
+pub mod machine;
 pub mod record;
+pub mod security;
+mod wire;
+pub mod worker;
+
+pub use wire::error_text;

@@ -2,12 +2,16 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod coordinator;
 pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod inspect;
+pub(crate) mod launch;
 pub(crate) mod plan;
 pub(crate) mod plot;
+pub(crate) mod run;
 pub(crate) mod sample;
 pub(crate) mod score;
 mod summary;
 pub(crate) mod train;
+pub(crate) mod worker;

@@ -40,28 +40,49 @@ pub(crate) fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let progress = Progress::new(config.train.steps, args.json);
     let trained = train(&config, &options, vec![Box::new(progress)])?;
     if let Outcome::Interrupted { step } = trained.outcome {
-        err(&format!("stopped at step {step}; a checkpoint is in {}", out_dir.display()));
-        err(&format!("hint: go on with `{} --resume`", command(args)));
-        if args.json {
-            json(&Document { outcome: "interrupted", step, run: &out_dir, evaluation: None });
-        }
-        return Ok(Exit::Interrupted);
+        return Ok(interrupted(args, "snel train", step, &out_dir));
     }
     // All that took long is on disk: from here on a signal ends the program at once.
     stop.store(true, Ordering::Relaxed);
-    let evaluation = finish(&config, &trained, args)?;
-    report(args, &trained, &evaluation, &out_dir);
+    finish_and_report(&config, &trained, args, "snel train", &out_dir)
+}
+
+/// Tells of a run that was stopped before its end, and how to go on with it by `verb`.
+pub(super) fn interrupted(args: &TrainArgs, verb: &str, step: u64, out_dir: &Path) -> Exit {
+    err(&format!("stopped at step {step}; a checkpoint is in {}", out_dir.display()));
+    err(&format!("hint: go on with `{} --resume`", command(args, verb)));
+    if args.json {
+        json(&Document { outcome: "interrupted", step, run: out_dir, evaluation: None });
+    }
+    Exit::Interrupted
+}
+
+/// Evaluates, draws and reports a run that `verb` has trained.
+pub(super) fn finish_and_report(
+    config: &Config,
+    trained: &Trained,
+    args: &TrainArgs,
+    verb: &str,
+    out_dir: &Path,
+) -> Result<Exit, Failure> {
+    let evaluation = finish(config, trained, args, verb)?;
+    report(args, trained, &evaluation, out_dir);
     Ok(Exit::Done)
 }
 
-fn finish(config: &Config, trained: &Trained, args: &TrainArgs) -> Result<EvalReport, Failure> {
+fn finish(
+    config: &Config,
+    trained: &Trained,
+    args: &TrainArgs,
+    verb: &str,
+) -> Result<EvalReport, Failure> {
     let Trained { folder, setup, model, .. } = trained;
     let engine = engine_of(model, args.compute.threads())?;
     if !args.json {
         err("evaluating and drawing");
     }
     let report = evaluate_and_save(folder, config, &setup.dataset, model, &engine)?;
-    illustrate(folder, config, &setup.dataset, model, &engine, &report, &command(args))?;
+    illustrate(folder, config, &setup.dataset, model, &engine, &report, &command(args, verb))?;
     Ok(report)
 }
 
@@ -81,8 +102,8 @@ fn report(args: &TrainArgs, trained: &Trained, evaluation: &EvalReport, out_dir:
 }
 
 /// The command line as the user would type it again.
-fn command(args: &TrainArgs) -> String {
-    let mut words = vec!["snel train".to_owned(), args.config.display().to_string()];
+fn command(args: &TrainArgs, verb: &str) -> String {
+    let mut words = vec![verb.to_owned(), args.config.display().to_string()];
     if let Some(out) = &args.out {
         words.push(format!("--out {}", out.display()));
     }

@@ -36,6 +36,12 @@ pub enum Entry {
         /// The next step.
         step: u64,
     },
+    /// The workers are at this step: the machine of the coordinator failed before the commits
+    /// before it were on its disk.
+    Adopted {
+        /// The next step.
+        step: u64,
+    },
     /// The run is over, unless another coordinator takes it up.
     Ended {
         /// How it ended, for people.

@@ -1,5 +1,6 @@
 //! What the entries of a record add up to.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -7,6 +8,9 @@ use std::path::Path;
 use super::entry::Entry;
 use super::error::{RecordError, plain};
 use super::scan::{Extent, ScanError, Torn, scan};
+
+/// Steps that a record may lack: those of the last moments before a machine failed.
+const ADOPTED_AT_ONCE: u64 = 1 << 16;
 
 /// The state of a run by its record: a pure fold over the entries, in order.
 ///
@@ -30,6 +34,8 @@ pub struct History {
     next_step: u64,
     /// Of every step that was ever committed.
     digests: Vec<u128>,
+    /// Steps whose digest nobody wrote down.
+    unknown: BTreeSet<u64>,
     outcome: Option<String>,
     torn: Option<Torn>,
 }
@@ -149,6 +155,7 @@ impl History {
             }
             Entry::Commit { step, epoch, digest, .. } => self.commit(*step, *epoch, *digest)?,
             Entry::Rewound { step } => self.rewind(*step)?,
+            Entry::Adopted { step } => self.adopt(*step)?,
             Entry::Ended { outcome } => self.outcome = Some(outcome.clone()),
         }
         self.entries += 1;
@@ -183,9 +190,11 @@ impl History {
             return Err(HistoryError::Diverged { step, was, now: digest });
         }
         self.enter(epoch)?;
-        if before.is_none() {
-            self.digests.push(digest);
+        match self.index(step).and_then(|index| self.digests.get_mut(index)) {
+            Some(place) => *place = digest,
+            None => self.digests.push(digest),
         }
+        self.unknown.remove(&step);
         self.next_step = after;
         Ok(())
     }
@@ -197,6 +206,18 @@ impl History {
         let (first, last) = (self.first_step, self.first_step + self.digests.len() as u64);
         if !(first..=last).contains(&step) {
             return Err(HistoryError::Rewind { step, first, last });
+        }
+        self.next_step = step;
+        Ok(())
+    }
+
+    fn adopt(&mut self, step: u64) -> Result<(), HistoryError> {
+        if !(self.next_step..=self.next_step.saturating_add(ADOPTED_AT_ONCE)).contains(&step) {
+            return Err(HistoryError::Step { expected: self.next_step, found: step });
+        }
+        for missing in self.first_step + self.digests.len() as u64..step {
+            self.digests.push(0);
+            self.unknown.insert(missing);
         }
         self.next_step = step;
         Ok(())
@@ -229,8 +250,11 @@ impl History {
 
     /// The digest that `step` had when it was committed, and must have when it is repeated.
     pub fn digest(&self, step: u64) -> Option<u128> {
-        let index = usize::try_from(step.checked_sub(self.first_step)?).ok()?;
-        self.digests.get(index).copied()
+        self.digests.get(self.index(step)?).copied().filter(|_| !self.unknown.contains(&step))
+    }
+
+    fn index(&self, step: u64) -> Option<usize> {
+        usize::try_from(step.checked_sub(self.first_step)?).ok()
     }
 
     /// How the run ended, if it did and no coordinator has taken it up since.

@@ -1,0 +1,60 @@
+//! `snel launch`: `snel train` with processes instead of threads.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use snel_cluster::launch::{LaunchSettings, launch};
+use snel_proto::v1::RunPhase;
+use snel_train::config::Config;
+use snel_train::model_file::ModelFile;
+use snel_train::run::Trained;
+use snel_train::run_folder::RunFolder;
+use snel_train::setup::prepare;
+use snel_train::sink::Sink;
+use snel_train::trainer::Outcome;
+
+use super::train::{finish_and_report, interrupted};
+use crate::args::LaunchArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupt::stop_flag;
+use crate::progress::Progress;
+
+pub(crate) fn run(args: &LaunchArgs) -> Result<Exit, Failure> {
+    let LaunchArgs { train, workers, budget } = args;
+    let config = Config::load(&train.config, &train.overrides)?;
+    let out = train.out.clone().unwrap_or_else(|| config.run_folder());
+    let stop = stop_flag();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = workers.unwrap_or(cores as u32);
+    let program = std::env::current_exe();
+    let settings = LaunchSettings {
+        program: program.map_err(|e| Failure::system("cannot find this program's file", e))?,
+        out: &out,
+        config: config.to_toml(),
+        resume: train.resume,
+        workers,
+        threads: train.compute.threads.map_or((cores / workers as usize).max(1), usize::from),
+        failure_budget: Duration::from_millis(budget.failure_budget_ms),
+        stop: &stop,
+    };
+    let progress = Progress::new(config.train.steps, train.json);
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(progress)];
+    let status = launch(&settings, &mut sinks)?;
+    drop(sinks);
+    match status.phase() {
+        RunPhase::Finished => {}
+        RunPhase::Cancelled => return Ok(interrupted(train, "snel launch", status.step, &out)),
+        _ => return Err(Failure::of_run(&status.error.unwrap_or_default())),
+    }
+    // All that took long is on disk: from here on a signal ends the program at once.
+    stop.store(true, Ordering::Relaxed);
+    let folder = RunFolder::at(&out)?;
+    let model = ModelFile::load(&folder.model())?;
+    let setup = prepare(&config, &std::env::temp_dir())?;
+    let chosen_step = model.header.step;
+    let outcome =
+        if status.step < config.train.steps { Outcome::StoppedEarly } else { Outcome::Finished };
+    let trained = Trained { outcome, folder, setup, model, chosen_step };
+    finish_and_report(&config, &trained, train, "snel launch", &out)
+}

@@ -1,0 +1,186 @@
+//! The coordinator: a durable state machine for each run ([`crate::machine`]), and a thin shell
+//! that feeds them.
+//!
+//! A run has a thread that owns its machine, folder and record ([`runner`]). Connections are tasks
+//! that turn messages into events ([`work_service`]) and decisions into messages ([`outbox`]); the
+//! hub knows which worker is in which run.
+
+mod control_service;
+mod hub;
+mod outbox;
+mod runner;
+mod runs;
+mod status;
+mod work_service;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use snel_proto::v1::control_service_server::ControlServiceServer;
+use snel_proto::v1::work_service_server::WorkServiceServer;
+use snel_train::file::{FileError, create_folder, write_atomically};
+use tokio::net::TcpListener;
+use tonic::service::InterceptorLayer;
+use tonic::transport::Server;
+
+pub use control_service::is_over;
+pub use runner::RunnerError;
+pub use runs::SubmitError;
+
+use crate::coordinator::control_service::Control;
+use crate::coordinator::hub::Hub;
+use crate::coordinator::runner::Input;
+use crate::coordinator::runs::Runs;
+use crate::coordinator::work_service::Work;
+use crate::frame::MESSAGE_LIMIT;
+use crate::machine::Event;
+use crate::security::{self, Notice, SecurityError, ServerSecurity};
+
+/// What a coordinator is told on its command line.
+#[derive(Clone)]
+pub struct CoordinatorSettings {
+    /// The folder of its runs.
+    pub dir: PathBuf,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// A worker that is silent for so long is lost.
+    pub failure_budget: Duration,
+    /// Take up this run only.
+    pub only: Option<String>,
+    /// Who may speak to it, and how.
+    pub security: security::Settings,
+    /// Where it says what it does, for people.
+    pub say: fn(&str),
+}
+
+/// Why a coordinator cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum CoordinatorError {
+    /// It cannot listen.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It may not listen like this.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+    /// A file of its own.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A run cannot be taken up.
+    #[error("cannot take up a run")]
+    Run(#[from] SubmitError),
+    /// The server failed.
+    #[error("the server failed")]
+    Serve(#[from] tonic::transport::Error),
+    /// The services cannot be described.
+    #[error("the services cannot be described")]
+    Reflection(#[source] tonic_reflection::server::Error),
+}
+
+/// A coordinator that listens.
+pub struct Coordinator {
+    hub: Arc<Hub>,
+    runs: Arc<Runs>,
+    listener: TcpListener,
+    security: ServerSecurity,
+}
+
+impl Coordinator {
+    /// Takes up the runs in its folder and opens its port.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`].
+    pub async fn start(settings: &CoordinatorSettings) -> Result<Self, CoordinatorError> {
+        let say = settings.say;
+        let notify = move |notice: Notice| say(&notice.to_string());
+        let security = settings.security.server(settings.listen, notify)?;
+        create_folder(&settings.dir)?;
+        let incarnation = next_incarnation(&settings.dir)?;
+        let hub = Arc::new(Hub::new(incarnation, settings.failure_budget));
+        let runs = Arc::new(Runs::new(&settings.dir, hub.clone()));
+        runs.take_up(settings.only.as_deref())?;
+        let address = settings.listen;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| CoordinatorError::Listen { address, source })?;
+        Ok(Self { hub, runs, listener, security })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is done.
+    ///
+    /// # Errors
+    /// [`CoordinatorError`].
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), CoordinatorError> {
+        let Self { hub, runs, listener, security } = self;
+        let (incoming, check) = security.open(listener)?;
+        let ticking = tick(hub.clone());
+        let work = WorkServiceServer::new(Work { hub: hub.clone() })
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(MESSAGE_LIMIT);
+        let control = ControlServiceServer::new(Control { hub, runs })
+            .max_decoding_message_size(MESSAGE_LIMIT)
+            .max_encoding_message_size(2 * MESSAGE_LIMIT);
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<WorkServiceServer<Work>>().await;
+        health.set_serving::<ControlServiceServer<Control>>().await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(snel_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .map_err(CoordinatorError::Reflection)?;
+        let server = Server::builder()
+            .tcp_nodelay(true)
+            .layer(InterceptorLayer::new(check))
+            .add_service(work)
+            .add_service(control)
+            .add_service(health_service)
+            .add_service(reflection)
+            .serve_with_incoming(incoming);
+        // Streams of workers never end by themselves: to stop is to drop them.
+        tokio::select! {
+            result = server => result?,
+            () = stop => {}
+            () = ticking => {}
+        }
+        Ok(())
+    }
+}
+
+/// Lets time pass for all runs.
+async fn tick(hub: Arc<Hub>) {
+    let mut ticks = tokio::time::interval((hub.budget / 10).max(Duration::from_millis(5)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for (run, _, _) in hub.views() {
+            if let Some(inbox) = hub.run_inbox(&run) {
+                inbox.put(Input::Event(Event::Tick));
+            }
+        }
+    }
+}
+
+/// Counts the starts of a coordinator on `dir`.
+fn next_incarnation(dir: &Path) -> Result<u64, FileError> {
+    let path = dir.join("coordinator.json");
+    let old: u64 =
+        std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or(0);
+    let new = old + 1;
+    write_atomically(&path, new.to_string().as_bytes())?;
+    Ok(new)
+}

@@ -1,0 +1,616 @@
+//! One run on the coordinator: a thread that owns its state machine, folder and record.
+//!
+//! Invariants
+//! 1. Whatever the machine decides is carried out in its order, by this thread alone.
+//! 2. A commit is in the record before a worker hears of it, so a coordinator that is killed has
+//!    not forgotten it; the disk has it some milliseconds later. A machine that loses power may
+//!    lose the record of its last steps: then the workers know better, and are believed.
+//! 3. Of metrics and artifacts that several workers send, one is kept.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use snel_core::partial::{Partial, StepError};
+use snel_proto::v1;
+use snel_proto::v1::work_response::Message;
+use snel_train::checkpoint::{Checkpoint, Checkpoints};
+use snel_train::config::Config;
+use snel_train::container::ContainerError;
+use snel_train::file::{FileError, write_atomically};
+use snel_train::metrics::Record as MetricRecord;
+use snel_train::model_file::ModelFile;
+use snel_train::run_folder::RunFolder;
+use snel_train::sink::tensorboard::TensorBoard;
+use snel_train::sink::{JsonLines, Sink};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, watch};
+
+use crate::coordinator::hub::{Hub, Run};
+use crate::coordinator::outbox::Outbox;
+use crate::coordinator::status::{RunView, Update};
+use crate::frame::{self, Label};
+use crate::limits::sum_limit;
+use crate::machine::{
+    Action, Digest, Event, Fate, Machine, MemberId, Outcome, Past, PayloadId, Phase, RoundId,
+    Settings, Stage, Verdict,
+};
+use crate::record::{Entry, History, HistoryError, Record, RecordError};
+use crate::wire;
+
+/// Time that a worker may compute without progress before any step was timed.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Updates that a slow watcher may fall behind.
+const UPDATES: usize = 4096;
+
+/// What a run is told.
+pub(super) enum Input {
+    /// A worker is to take part.
+    Join { member: MemberId, name: String, outbox: Outbox },
+    /// For the machine.
+    Event(Event),
+    /// Sums have arrived.
+    Partial { member: MemberId, round: RoundId, digest: Digest, partial: Box<Partial> },
+    /// A state has arrived.
+    Snapshot { member: MemberId, step: u64, body: Bytes },
+    /// A file has arrived.
+    Artifact { kind: v1::ArtifactKind, step: u64, body: Bytes },
+    /// A line of metrics.
+    Metrics(String),
+    /// A sentence.
+    Note { member: MemberId, text: String },
+}
+
+/// Where a run is told things. Workers hold a permit for each message that waits here.
+#[derive(Clone)]
+pub(super) struct Inbox(mpsc::UnboundedSender<(Input, Option<OwnedSemaphorePermit>)>);
+
+impl Inbox {
+    pub(super) fn put(&self, input: Input) {
+        let _ = self.0.send((input, None));
+    }
+
+    pub(super) fn put_permitted(&self, input: Input, permit: OwnedSemaphorePermit) {
+        let _ = self.0.send((input, Some(permit)));
+    }
+}
+
+/// Why a run cannot be opened or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// Its record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Its checkpoints or models.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// Another file of it.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its thread could not be started.
+    #[error("cannot start a thread for the run")]
+    Thread(#[source] std::io::Error),
+    /// What the run did cannot follow what it did before, by its record.
+    #[error("the run does not agree with its own record")]
+    History(#[source] HistoryError),
+}
+
+/// `cluster.json` in a run folder: what is not in the config.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Submission {
+    pub(super) order: u64,
+    pub(super) wanted: u32,
+}
+
+struct Link {
+    outbox: Outbox,
+}
+
+struct Runner {
+    name: String,
+    config: Config,
+    hub: Arc<Hub>,
+    machine: Machine,
+    links: BTreeMap<MemberId, Link>,
+    payloads: BTreeMap<PayloadId, (MemberId, Partial)>,
+    next_payload: u64,
+    sum: Option<(RoundId, Bytes)>,
+    snapshot: Option<Bytes>,
+    leader: Option<MemberId>,
+    checkpoints: Checkpoints,
+    model_path: PathBuf,
+    record: Record,
+    history: History,
+    syncer: Syncer,
+    sinks: Vec<Box<dyn Sink + Send>>,
+    /// Steps of the last record of each kind.
+    last_step_record: Option<u64>,
+    last_validation: Option<u64>,
+    stored_best: Option<u64>,
+    stored_checkpoint: Option<u64>,
+    status: watch::Sender<v1::RunStatus>,
+    updates: broadcast::Sender<Update>,
+    last_commit: Option<Instant>,
+}
+
+/// Opens the run in `folder` and starts its thread.
+///
+/// # Errors
+/// [`RunnerError`].
+pub(super) fn open(
+    hub: &Arc<Hub>,
+    name: &str,
+    folder: &RunFolder,
+    config: Config,
+    submission: &Submission,
+) -> Result<(), RunnerError> {
+    let (record, history) = Record::open(&record_path(folder))?;
+    let checkpoints = folder.checkpoints(config.train.keep);
+    let disk = checkpoints.newest()?;
+    let disk_step = disk.as_ref().map_or(0, |(checkpoint, _)| checkpoint.state.step);
+    let best = checkpoints.best();
+    let stored_best = if best.exists() { Some(ModelFile::load(&best)?.header.step) } else { None };
+    let metrics = JsonLines::open(&folder.metrics(), history.next_step())?;
+    let mut sinks: Vec<Box<dyn Sink + Send>> = vec![Box::new(metrics)];
+    if config.output.tensorboard {
+        sinks.push(Box::new(TensorBoard::start(folder.path(), history.next_step())?));
+    }
+    let settings = Settings {
+        wanted: submission.wanted.max(1) as usize,
+        budget: hub.budget,
+        patience: PATIENCE,
+    };
+    let past = Past {
+        epoch: history.epoch(),
+        next_step: history.next_step(),
+        members: history.members().to_vec(),
+        disk_step,
+    };
+    let (status, status_rx) = watch::channel(v1::RunStatus {
+        run: name.to_owned(),
+        phase: v1::RunPhase::Waiting.into(),
+        steps: config.train.steps,
+        workers_wanted: submission.wanted,
+        ..v1::RunStatus::default()
+    });
+    let (updates, _) = broadcast::channel(UPDATES);
+    let (tx, rx) = mpsc::unbounded_channel();
+    let mut runner = Runner {
+        name: name.to_owned(),
+        hub: hub.clone(),
+        machine: Machine::new(settings, past, Instant::now()),
+        links: BTreeMap::new(),
+        payloads: BTreeMap::new(),
+        next_payload: 0,
+        sum: None,
+        snapshot: None,
+        leader: None,
+        checkpoints,
+        model_path: folder.model(),
+        syncer: Syncer::start(&record)?,
+        record,
+        history,
+        sinks,
+        last_step_record: None,
+        last_validation: None,
+        stored_best,
+        stored_checkpoint: disk.map(|(checkpoint, _)| checkpoint.state.step),
+        status,
+        updates: updates.clone(),
+        last_commit: None,
+        config,
+    };
+    let incarnation = runner.history.incarnation() + 1;
+    runner.write(&Entry::Opened { incarnation })?;
+    runner.publish();
+    let view = RunView { status: status_rx, updates };
+    let run = Run {
+        order: submission.order,
+        wanted: submission.wanted,
+        inbox: Inbox(tx),
+        view,
+        excluded: std::collections::HashSet::new(),
+        ended: false,
+    };
+    std::thread::Builder::new()
+        .name(format!("snel-run {name}"))
+        .spawn(move || runner.run(rx))
+        .map_err(RunnerError::Thread)?;
+    hub.insert_run(name, run);
+    Ok(())
+}
+
+pub(super) fn record_path(folder: &RunFolder) -> PathBuf {
+    folder.path().join("record.log")
+}
+
+impl Runner {
+    fn run(&mut self, mut inbox: mpsc::UnboundedReceiver<(Input, Option<OwnedSemaphorePermit>)>) {
+        // The permit is given back once its message is dealt with.
+        while let Some((input, _permit)) = inbox.blocking_recv() {
+            if let Err(error) = self.take(input) {
+                self.fail(&error);
+            }
+            // The thread stays for members that come late: the machine tells them.
+            if self.machine.phase() == Phase::Ended {
+                self.syncer.finish();
+            }
+        }
+    }
+
+    /// A failure of the disk, or of arithmetic: the run ends, its checkpoints are kept.
+    fn fail(&mut self, error: &RunnerError) {
+        let error = wire::error_to_wire("run", error, None);
+        let actions = self.machine.abort(&wire::error_text(&error));
+        for action in actions {
+            let _ = self.act(action);
+        }
+        self.publish();
+    }
+
+    fn take(&mut self, input: Input) -> Result<(), RunnerError> {
+        match input {
+            Input::Join { member, name, outbox } => {
+                self.links.insert(member, Link { outbox });
+                self.event(Event::Joined { member, name })
+            }
+            Input::Event(event) => {
+                if let Event::Lost { member } = &event {
+                    self.links.remove(member);
+                }
+                if let Event::Prepared { member, shape, .. } = &event
+                    && let Some(link) = self.links.get(member)
+                {
+                    link.outbox.make_room(sum_limit(shape));
+                }
+                self.event(event)
+            }
+            Input::Partial { member, round, digest, partial } => {
+                self.next_payload += 1;
+                let payload = PayloadId(self.next_payload);
+                let chunks = partial.chunks().clone();
+                self.payloads.insert(payload, (member, *partial));
+                self.event(Event::Contributed { member, round, chunks, digest, payload })
+            }
+            Input::Snapshot { member, step, body } => {
+                self.snapshot = Some(body);
+                self.event(Event::Snapshot { member, step })
+            }
+            Input::Artifact { kind, step, body } => self.keep(kind, step, &body),
+            Input::Metrics(json) => self.metrics(json),
+            Input::Note { member, text } => {
+                // All workers say the same.
+                if self.leader == Some(member) {
+                    self.note(text);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives an event to the machine and carries out what it decides.
+    fn event(&mut self, event: Event) -> Result<(), RunnerError> {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for action in self.machine.step(event, Instant::now()) {
+                events.extend(self.act(action)?);
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Carries out an action; what comes of it at once.
+    fn act(&mut self, action: Action) -> Result<Option<Event>, RunnerError> {
+        let epoch = self.machine.epoch();
+        match action {
+            Action::Prepare { member, restart } => {
+                let (run, config) = (self.name.clone(), self.config.to_toml());
+                self.send(member, Message::Assignment(v1::Assignment { run, config, restart }));
+            }
+            Action::StartFromDisk { members, step } => self.start_from_disk(&members, step)?,
+            Action::StartFromSnapshot(members) => {
+                let body = self.snapshot.take().unwrap_or_default();
+                self.start(&members, Some(&body));
+            }
+            Action::WantSnapshot(member) => {
+                self.send(member, Message::SnapshotWanted(v1::SnapshotWanted {}));
+            }
+            Action::Compute { member, round, chunks } => {
+                let round = Some(wire::round_to_wire(round, epoch));
+                let chunks = wire::chunks_to_wire(&chunks);
+                self.send(member, Message::Compute(v1::Compute { round, chunks }));
+            }
+            Action::Forget(payloads) => {
+                for payload in payloads {
+                    self.payloads.remove(&payload);
+                }
+            }
+            Action::Sum { round, payloads } => {
+                let verdict = self.add_up(round, &payloads);
+                return Ok(Some(Event::Summed { round, verdict }));
+            }
+            Action::SendSum { round, members } => {
+                let Some((of, body)) = self.sum.clone() else { return Ok(None) };
+                debug_assert_eq!(of, round, "the sum in hand is of the current round");
+                let round = wire::round_to_wire(round, epoch);
+                let label = Label { run: self.name.clone(), round, ..Label::default() };
+                for member in members {
+                    for frame in frame::split(&label, &body) {
+                        self.send(member, Message::Sum(frame));
+                    }
+                }
+            }
+            Action::Record(entry) => self.write(&entry)?,
+            Action::Commit { round, redo, members } => {
+                let commit = v1::Commit { round: Some(wire::round_to_wire(round, epoch)), redo };
+                members.into_iter().for_each(|m| self.send(m, Message::Commit(commit)));
+                self.count_commit(redo);
+            }
+            Action::Membership(members) => {
+                self.leader = members.first().copied();
+                for &member in &members {
+                    let membership = v1::Membership {
+                        epoch,
+                        leader: Some(member) == self.leader,
+                        workers: members.len() as u32,
+                    };
+                    self.send(member, Message::Membership(membership));
+                }
+            }
+            Action::Stop(members) => {
+                members.into_iter().for_each(|m| self.send(m, Message::Stop(v1::Stop {})));
+            }
+            Action::Release { member, reason, fate } => {
+                if fate != Fate::Again {
+                    self.links.remove(&member);
+                }
+                self.hub.released(member, fate, &reason);
+            }
+            Action::End { outcome, step } => self.end(outcome, step)?,
+            Action::Recovered(time) => self.status.send_modify(|status| {
+                status.recoveries += 1;
+                status.last_recovery_ms = time.as_secs_f64() * 1e3;
+            }),
+            Action::Note(text) => self.note(text),
+        }
+        Ok(None)
+    }
+
+    fn send(&self, member: MemberId, message: Message) {
+        // A worker that is gone is found so by its connection.
+        if let Some(link) = self.links.get(&member) {
+            link.outbox.send(message);
+        }
+    }
+
+    fn add_up(&mut self, round: RoundId, payloads: &[PayloadId]) -> Verdict {
+        let mut sum: Option<Partial> = None;
+        for payload in payloads {
+            let Some((member, partial)) = self.payloads.remove(payload) else { continue };
+            match &mut sum {
+                None => sum = Some(partial),
+                Some(sum) => {
+                    if sum.merge(&partial).is_err() {
+                        return Verdict::Unsound { member };
+                    }
+                }
+            }
+        }
+        // The machine asks for a sum only when there is something to add.
+        let Some(sum) = sum else { return Verdict::Redo { digest: 0 } };
+        let mut body = Vec::new();
+        sum.write_to(&mut body);
+        let digest = wire::digest(&body);
+        self.sum = Some((round, Bytes::from(body)));
+        match sum.reduce() {
+            Err(StepError::Overflow { scale, .. }) if scale < sum.scale() => {
+                Verdict::Redo { digest }
+            }
+            result => Verdict::Step { digest, refused: result.is_err() },
+        }
+    }
+
+    fn start_from_disk(&mut self, members: &[MemberId], step: u64) -> Result<(), RunnerError> {
+        let newest = self.checkpoints.newest()?;
+        match newest.filter(|(checkpoint, _)| checkpoint.state.step == step && step > 0) {
+            Some((checkpoint, _)) => {
+                let body = Bytes::from(checkpoint.to_bytes()?);
+                self.start(members, Some(&body));
+            }
+            None => self.start(members, None),
+        }
+        Ok(())
+    }
+
+    /// Gives members a state to start from.
+    fn start(&self, members: &[MemberId], body: Option<&Bytes>) {
+        let start = v1::Start {
+            run: self.name.clone(),
+            fresh: body.is_none(),
+            stored_best: self.stored_best,
+            stored_checkpoint: self.stored_checkpoint,
+        };
+        let label = Label { run: self.name.clone(), ..Label::default() };
+        for &member in members {
+            if let (Some(link), Some(body)) = (self.links.get(&member), body) {
+                link.outbox.make_room(body.len());
+            }
+            self.send(member, Message::Start(start.clone()));
+            for frame in body.into_iter().flat_map(|body| frame::split(&label, body)) {
+                self.send(member, Message::State(frame));
+            }
+        }
+    }
+
+    /// Puts a file of the run on the disk and tells the workers.
+    fn keep(&mut self, kind: v1::ArtifactKind, step: u64, body: &Bytes) -> Result<(), RunnerError> {
+        match kind {
+            v1::ArtifactKind::Checkpoint => {
+                let path = self.checkpoints.path(step);
+                // Read before it is kept: nobody's word is taken for a file's soundness.
+                let checkpoint = Checkpoint::from_bytes(&path, body)?;
+                // The disk must not know a state of which the record does not know the steps.
+                self.record.sync()?;
+                self.checkpoints.keep(&checkpoint)?;
+                self.stored_checkpoint = self.stored_checkpoint.max(Some(step));
+                self.event(Event::CheckpointStored { step })?;
+            }
+            v1::ArtifactKind::Best => {
+                let path = self.checkpoints.best();
+                ModelFile::from_bytes(&path, body)?;
+                write_atomically(&path, body)?;
+                self.stored_best = self.stored_best.max(Some(step));
+            }
+            v1::ArtifactKind::Unspecified => return Ok(()),
+        }
+        let stored = v1::Stored { kind: kind.into(), step };
+        let members: Vec<MemberId> = self.links.keys().copied().collect();
+        members.into_iter().for_each(|m| self.send(m, Message::Stored(stored)));
+        Ok(())
+    }
+
+    fn metrics(&mut self, json: String) -> Result<(), RunnerError> {
+        // What is no record is a worker's fault, and no reason to stop the run.
+        let Ok(record) = serde_json::from_str::<MetricRecord>(&json) else { return Ok(()) };
+        let last = match &record {
+            MetricRecord::Step(_) => &mut self.last_step_record,
+            MetricRecord::Validation(_) => &mut self.last_validation,
+        };
+        if last.is_some_and(|last| record.step() <= last) {
+            return Ok(());
+        }
+        *last = Some(record.step());
+        for sink in &mut self.sinks {
+            sink.record(&record)?;
+        }
+        let _ = self.updates.send(Update::Record(json));
+        Ok(())
+    }
+
+    fn note(&mut self, text: String) {
+        let _ = self.updates.send(Update::Note(text));
+    }
+
+    fn write(&mut self, entry: &Entry) -> Result<(), RunnerError> {
+        self.history.apply(entry).map_err(RunnerError::History)?;
+        self.record.append(entry)?;
+        self.syncer.ask();
+        Ok(())
+    }
+
+    fn count_commit(&mut self, redo: bool) {
+        self.sum = None;
+        self.payloads.clear();
+        let now = Instant::now();
+        if let Some(last) = self.last_commit.filter(|_| !redo) {
+            let ms = now.duration_since(last).as_secs_f64() * 1e3;
+            self.status.send_modify(|status| {
+                let old = status.step_ms;
+                status.step_ms = if old == 0.0 { ms } else { 0.9 * old + 0.1 * ms };
+            });
+        }
+        self.last_commit = Some(now);
+    }
+
+    /// Makes the model of a finished run and tells everyone.
+    fn end(&mut self, outcome: Result<Outcome, String>, step: u64) -> Result<(), RunnerError> {
+        let mut model_step = 0;
+        let (phase, error) = match outcome {
+            Ok(Outcome::Interrupted) => (v1::RunPhase::Cancelled, None),
+            Ok(_) if !self.checkpoints.best().exists() => {
+                let text = "the bound on the validation rows was never finite: no model to keep";
+                (v1::RunPhase::Failed, Some(text.to_owned()))
+            }
+            Ok(_) => {
+                let model = ModelFile::load(&self.checkpoints.best())?;
+                model.save(&self.model_path)?;
+                model_step = model.header.step;
+                (v1::RunPhase::Finished, None)
+            }
+            Err(error) => (v1::RunPhase::Failed, Some(error)),
+        };
+        self.status.send_modify(|status| {
+            status.phase = phase.into();
+            status.step = step;
+            status.model_step = model_step;
+            status.error = error.map(|message| v1::Error {
+                code: "run_failed".to_owned(),
+                message,
+                run: status.run.clone(),
+                step,
+                ..v1::Error::default()
+            });
+        });
+        self.hub.ended(&self.name);
+        Ok(())
+    }
+
+    /// Shows how things are.
+    fn publish(&mut self) {
+        let machine = &self.machine;
+        if machine.phase() == Phase::Ended {
+            return;
+        }
+        let active: Vec<String> = machine
+            .members()
+            .filter(|(_, _, stage, _)| *stage == Stage::Active)
+            .map(|(_, name, _, _)| name.to_owned())
+            .collect();
+        let phase = match machine.phase() {
+            Phase::Paused => v1::RunPhase::Paused,
+            _ if active.is_empty() => v1::RunPhase::Waiting,
+            _ => v1::RunPhase::Running,
+        };
+        let wanted = self.hub.wanted(&self.name);
+        self.status.send_if_modified(|status| {
+            let new = v1::RunStatus {
+                phase: phase.into(),
+                step: machine.committed(),
+                epoch: machine.epoch(),
+                workers: active,
+                workers_wanted: wanted,
+                digest_mismatches: machine.mismatches(),
+                ..status.clone()
+            };
+            let changed = new != *status;
+            *status = new;
+            changed
+        });
+    }
+}
+
+/// Brings the record to the disk behind the run's back, again and again while there is news.
+struct Syncer {
+    ask: Option<mpsc::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Syncer {
+    fn start(record: &Record) -> Result<Self, RunnerError> {
+        let handle = record.sync_handle()?;
+        let (ask, mut asked) = mpsc::channel(1);
+        let thread = std::thread::Builder::new().name("snel-sync".to_owned()).spawn(move || {
+            while asked.blocking_recv().is_some() {
+                // A disk that fails here fails at the next append, too, and ends the run there.
+                let _ = handle.sync();
+            }
+        });
+        Ok(Self { ask: Some(ask), thread: Some(thread.map_err(RunnerError::Thread)?) })
+    }
+
+    fn ask(&self) {
+        // One that waits already will see what was just written.
+        let _ = self.ask.as_ref().map(|ask| ask.try_send(()));
+    }
+
+    /// Waits until all is on the disk.
+    fn finish(&mut self) {
+        self.ask = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The sum of a step over the workers of a run, through the coordinator.
+//!
+//! Invariants
+//! 1. What this worker has summed of a round it keeps until the round is decided: after a lost
+//!    connection or a restarted coordinator only what is missing is computed.
+//! 2. A sum is returned only after its commit.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use snel_core::chunks::ChunkSet;
+use snel_core::collective::{Collective, CollectiveError};
+use snel_core::engine::Engine;
+use snel_core::partial::Partial;
+use snel_core::plan::StepPlan;
+use snel_proto::v1;
+use snel_proto::v1::work_request::Message as Out;
+use snel_proto::v1::work_response::Message as In;
+
+use crate::frame::{Assembler, Label};
+use crate::machine::{Position, RoundId};
+use crate::wire;
+use crate::worker::session::Session;
+
+/// Parts in which a share is computed, so that progress shows.
+const PARTS: u32 = 4;
+
+/// One run's collective.
+pub(super) struct GrpcCollective {
+    session: Arc<Mutex<Session>>,
+    /// The round that was summed last.
+    last: Option<RoundId>,
+    /// The most bytes that a sum may have.
+    limit: usize,
+}
+
+pub(super) fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl GrpcCollective {
+    pub(super) fn new(session: Arc<Mutex<Session>>, limit: usize) -> Self {
+        Self { session, last: None, limit }
+    }
+}
+
+impl Collective for GrpcCollective {
+    fn sum(
+        &mut self,
+        plan: &StepPlan,
+        engine: &mut dyn Engine,
+        partial: &mut Partial,
+    ) -> Result<(), CollectiveError> {
+        let step = u64::from(plan.step);
+        let attempt = self.last.filter(|last| last.step == step).map_or(0, |last| last.attempt + 1);
+        let id = RoundId { step, attempt };
+        self.last = Some(id);
+        let mut round = Round { id, kept: Vec::new(), digest: engine.digest(), has_sum: false };
+        let mut session = lock(&self.session);
+        session.arrive(round.position());
+        let mut sum = Assembler::default();
+        loop {
+            match session.next()? {
+                In::Compute(compute) if wire::round_from_wire(compute.round) == id => {
+                    let chunks = wire::chunks_from_wire(&compute.chunks).ok_or_else(garbled)?;
+                    round.compute(&chunks, plan, engine, partial, &mut session)?;
+                    session.stand(round.position());
+                }
+                In::Sum(frame) if wire::round_from_wire(frame.round) == id => {
+                    let Some((label, body)) =
+                        sum.push(frame, self.limit).map_err(|e| transport(e))?
+                    else {
+                        continue;
+                    };
+                    *partial = Partial::from_bytes(&body).map_err(|e| transport(e))?;
+                    round.has_sum = true;
+                    session.stand(round.position());
+                    let run = label.run;
+                    let digest = wire::digest_to_wire(wire::digest(&body));
+                    session.send(Out::Ready(v1::Ready { run, round: Some(label.round), digest }));
+                }
+                In::Commit(commit) if wire::round_from_wire(commit.round) == id => {
+                    session.progress();
+                    if round.has_sum {
+                        return Ok(());
+                    }
+                    return Err(garbled());
+                }
+                // Of rounds that are decided, and news of the membership.
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A round, as this worker has come to know it.
+struct Round {
+    id: RoundId,
+    /// What it has contributed or would.
+    kept: Vec<Partial>,
+    digest: u128,
+    has_sum: bool,
+}
+
+impl Round {
+    fn position(&self) -> Position {
+        let mut kept = ChunkSet::default();
+        for partial in &self.kept {
+            // Parts overlap only if a coordinator gave chunks twice; then one of them is enough.
+            let _ = kept.merge(partial.chunks());
+        }
+        Position { round: self.id, kept, has_sum: self.has_sum }
+    }
+
+    /// Sums `chunks`, with the help of what is there, and sends the result.
+    fn compute(
+        &mut self,
+        chunks: &ChunkSet,
+        plan: &StepPlan,
+        engine: &mut dyn Engine,
+        room: &mut Partial,
+        session: &mut Session,
+    ) -> Result<(), CollectiveError> {
+        room.restart(plan.scale, plan.n_chunks());
+        for kept in &self.kept {
+            if kept.chunks().is_subset(chunks) && kept.chunks().is_disjoint(room.chunks()) {
+                room.merge(kept)?;
+            }
+        }
+        let mut missing = chunks.minus(room.chunks());
+        let part = missing.len().div_ceil(PARTS).max(1);
+        while !missing.is_empty() {
+            engine.accumulate(plan, &missing.take(part), room)?;
+            session.progress();
+        }
+        let mut body = Vec::new();
+        room.write_to(&mut body);
+        let label = Label {
+            run: session.run_name(),
+            round: wire::round_to_wire(self.id, session.epoch()),
+            digest: wire::digest_to_wire(self.digest),
+            ..Label::default()
+        };
+        session.send_body(&label, &Bytes::from(body), Out::Partial);
+        self.kept.retain(|kept| !kept.chunks().is_subset(chunks));
+        self.kept.push(room.clone());
+        self.has_sum = false;
+        Ok(())
+    }
+}
+
+/// A message that no sound coordinator sends.
+fn garbled() -> CollectiveError {
+    CollectiveError::SentAway("the coordinator's messages make no sense".to_owned())
+}
+
+fn transport(error: impl std::error::Error + Send + Sync + 'static) -> CollectiveError {
+    CollectiveError::Transport(Box::new(error))
+}
