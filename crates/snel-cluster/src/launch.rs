@@ -26,9 +26,9 @@ use crate::security;
 const LOOK: Duration = Duration::from_millis(50);
 /// A coordinator that takes longer to open its port has failed.
 const START_TIME: Duration = Duration::from_secs(30);
-/// Deaths within [`HASTE`] after which something is wrong with the program, not with the world.
+/// Deaths without a step between them, after which something is wrong with the program and not
+/// with the world.
 const DEATHS: usize = 20;
-const HASTE: Duration = Duration::from_secs(10);
 
 /// What is to be run.
 pub struct LaunchSettings<'a> {
@@ -68,7 +68,7 @@ pub enum LaunchError {
     #[error("the coordinator did not start within {} s", START_TIME.as_secs())]
     Late,
     /// A process dies again and again.
-    #[error("a {0} process died {DEATHS} times in a short while")]
+    #[error("a {0} process died {DEATHS} times without a step between")]
     Dying(&'static str),
     /// The coordinator cannot be reached.
     #[error(transparent)]
@@ -139,8 +139,12 @@ async fn run(
             match update {
                 Err(_) => {}
                 Ok(Some(Ok(update))) => {
+                    let before = shown.step;
                     if let Some(last) = shown.show(update, sinks)? {
                         return Ok(last);
+                    }
+                    if shown.step > before {
+                        children.deaths = 0;
                     }
                 }
                 // The coordinator is gone; the next one goes on.
@@ -159,6 +163,7 @@ fn refused(status: tonic::Status) -> LaunchError {
 /// What the sinks have been told.
 #[derive(Default)]
 struct Shown {
+    step: u64,
     bound: f64,
     ess_fraction: f64,
     points_per_second: f64,
@@ -189,6 +194,7 @@ impl Shown {
                 if is_over(status.phase()) {
                     return Ok(Some(status));
                 }
+                self.step = status.step;
                 let live = Live {
                     step: status.step,
                     steps: status.steps,
@@ -212,7 +218,8 @@ struct Children<'a> {
     address: SocketAddr,
     coordinator: Child,
     workers: Vec<Child>,
-    deaths: Vec<Instant>,
+    /// Since the last step.
+    deaths: usize,
 }
 
 impl<'a> Children<'a> {
@@ -231,7 +238,7 @@ impl<'a> Children<'a> {
             address,
             coordinator,
             workers: Vec::new(),
-            deaths: Vec::new(),
+            deaths: 0,
         })
     }
 
@@ -274,9 +281,8 @@ impl<'a> Children<'a> {
     }
 
     fn count_death(&mut self, role: &'static str) -> Result<(), LaunchError> {
-        self.deaths.retain(|death| death.elapsed() < HASTE);
-        self.deaths.push(Instant::now());
-        if self.deaths.len() > DEATHS {
+        self.deaths += 1;
+        if self.deaths > DEATHS {
             return Err(LaunchError::Dying(role));
         }
         Ok(())
