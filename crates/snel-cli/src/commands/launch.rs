@@ -24,6 +24,8 @@ pub(crate) fn run(args: &LaunchArgs) -> Result<Exit, Failure> {
     let LaunchArgs { train, workers, budget } = args;
     let config = Config::load(&train.config, &train.overrides)?;
     let out = train.out.clone().unwrap_or_else(|| config.run_folder());
+    // What is wrong with the data is found here, before any process is started.
+    let setup = prepare(&config, &std::env::temp_dir())?;
     let stop = stop_flag();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = workers.unwrap_or(cores as u32);
@@ -51,7 +53,6 @@ pub(crate) fn run(args: &LaunchArgs) -> Result<Exit, Failure> {
     stop.store(true, Ordering::Relaxed);
     let folder = RunFolder::at(&out)?;
     let model = ModelFile::load(&folder.model())?;
-    let setup = prepare(&config, &std::env::temp_dir())?;
     let chosen_step = model.header.step;
     let outcome =
         if status.step < config.train.steps { Outcome::StoppedEarly } else { Outcome::Finished };

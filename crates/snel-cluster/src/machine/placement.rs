@@ -138,8 +138,12 @@ impl Machine {
         if fatal {
             self.end(Err(text), out);
         } else {
-            out.push(Action::Note(text));
+            out.push(Action::Note(text.clone()));
             self.dismiss(member, why, Fate::Excluded, now, out);
+            // All who tried have failed: the run would wait for a better worker in silence.
+            if self.members.is_empty() {
+                self.end(Err(text), out);
+            }
         }
     }
 
