@@ -69,8 +69,11 @@ fn strike(fault: Fault, launch: &Child, dice: &mut Dice) -> bool {
         Fault::Terminate => send("TERM", victim),
         Fault::Freeze => {
             send("STOP", victim);
-            std::thread::sleep(Duration::from_millis(dice.roll(2 * BUDGET.as_millis() as u64)));
-            send("CONT", victim);
+            let (victim, time) = (victim.clone(), dice.roll(3 * BUDGET.as_millis() as u64));
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(time));
+                send("CONT", &victim);
+            });
         }
     }
     true

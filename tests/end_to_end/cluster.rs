@@ -9,7 +9,7 @@ use crate::snel::{Output, Place, signal, wait_for};
 const MODEL: &str = "run/model.safetensors";
 
 /// A process that does not outlive its test.
-struct Kept(Child);
+pub(crate) struct Kept(Child);
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -19,7 +19,7 @@ impl Drop for Kept {
 }
 
 /// A coordinator on a free port, and its URL.
-fn coordinator(place: &Place, extra: &[&str]) -> (Kept, String) {
+pub(crate) fn coordinator(place: &Place, extra: &[&str]) -> (Kept, String) {
     let args = ["coordinator", "--dir", "runs", "--listen", "127.0.0.1:0"];
     let mut child = place.start(&[&args[..], extra].concat());
     let mut line = String::new();
@@ -27,7 +27,7 @@ fn coordinator(place: &Place, extra: &[&str]) -> (Kept, String) {
     (Kept(child), format!("http://{}", line.trim()))
 }
 
-fn worker(place: &Place, url: &str, name: &str) -> Kept {
+pub(crate) fn worker(place: &Place, url: &str, name: &str) -> Kept {
     let args = ["worker", "--coordinator", url, "--name", name, "--threads", "1", "--quiet"];
     Kept(place.start(&args))
 }

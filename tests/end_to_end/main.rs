@@ -8,6 +8,7 @@ mod cluster;
 mod commands;
 mod gaussian;
 mod memory;
+mod network;
 mod same_bits;
 mod snel;
 mod unbreakable;

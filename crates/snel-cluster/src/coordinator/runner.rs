@@ -92,6 +92,12 @@ pub enum RunnerError {
     /// Its thread could not be started.
     #[error("cannot start a thread for the run")]
     Thread(#[source] std::io::Error),
+    /// A fault of the coordinator: better no step than a wrong one.
+    #[error("the sums of step {step} are not whole; this is a fault of the coordinator")]
+    Incomplete {
+        /// The step.
+        step: u64,
+    },
     /// What the run did cannot follow what it did before, by its record.
     #[error("the run does not agree with its own record")]
     History(#[source] HistoryError),
@@ -329,7 +335,7 @@ impl Runner {
                 }
             }
             Action::Sum { round, payloads } => {
-                let verdict = self.add_up(round, &payloads);
+                let verdict = self.add_up(round, &payloads)?;
                 return Ok(Some(Event::Summed { round, verdict }));
             }
             Action::SendSum { round, members } => {
@@ -345,9 +351,13 @@ impl Runner {
             }
             Action::Record(entry) => self.write(&entry)?,
             Action::Commit { round, redo, members } => {
+                let decided = round;
                 let commit = v1::Commit { round: Some(wire::round_to_wire(round, epoch)), redo };
                 members.into_iter().for_each(|m| self.send(m, Message::Commit(commit)));
-                self.count_commit(redo);
+                // Members that come back late are told of rounds that were decided before.
+                if self.sum.as_ref().is_some_and(|(of, _)| *of == decided) {
+                    self.close_round(redo);
+                }
             }
             Action::Membership(members) => {
                 self.leader = members.first().copied();
@@ -386,30 +396,31 @@ impl Runner {
         }
     }
 
-    fn add_up(&mut self, round: RoundId, payloads: &[PayloadId]) -> Verdict {
+    fn add_up(&mut self, round: RoundId, payloads: &[PayloadId]) -> Result<Verdict, RunnerError> {
+        let missing = || RunnerError::Incomplete { step: round.step };
         let mut sum: Option<Partial> = None;
         for payload in payloads {
-            let Some((member, partial)) = self.payloads.remove(payload) else { continue };
+            let (member, partial) = self.payloads.remove(payload).ok_or_else(missing)?;
             match &mut sum {
                 None => sum = Some(partial),
                 Some(sum) => {
                     if sum.merge(&partial).is_err() {
-                        return Verdict::Unsound { member };
+                        return Ok(Verdict::Unsound { member });
                     }
                 }
             }
         }
-        // The machine asks for a sum only when there is something to add.
-        let Some(sum) = sum else { return Verdict::Redo { digest: 0 } };
+        let sum = sum.ok_or_else(missing)?;
         let mut body = Vec::new();
         sum.write_to(&mut body);
         let digest = wire::digest(&body);
         self.sum = Some((round, Bytes::from(body)));
         match sum.reduce() {
+            Err(StepError::Incomplete { .. }) => Err(missing()),
             Err(StepError::Overflow { scale, .. }) if scale < sum.scale() => {
-                Verdict::Redo { digest }
+                Ok(Verdict::Redo { digest })
             }
-            result => Verdict::Step { digest, refused: result.is_err() },
+            result => Ok(Verdict::Step { digest, refused: result.is_err() }),
         }
     }
 
@@ -501,7 +512,7 @@ impl Runner {
         Ok(())
     }
 
-    fn count_commit(&mut self, redo: bool) {
+    fn close_round(&mut self, redo: bool) {
         self.sum = None;
         self.payloads.clear();
         let now = Instant::now();

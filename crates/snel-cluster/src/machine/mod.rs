@@ -73,6 +73,13 @@ pub struct Position {
     pub has_sum: bool,
 }
 
+impl Position {
+    /// Before `round`, with nothing done of it.
+    pub fn before(round: RoundId) -> Self {
+        Self { round, kept: ChunkSet::default(), has_sum: false }
+    }
+}
+
 /// How a training loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

@@ -177,7 +177,8 @@ impl Machine {
             return;
         }
         self.snapshot_from = None;
-        if step != self.next.step {
+        // One who starts from it does not know that the step was tried before.
+        if step != self.next.step || self.next.attempt > 0 {
             return;
         }
         let waiting = self.in_stage(Stage::Waiting);

@@ -81,10 +81,17 @@ impl Collective for GrpcCollective {
                 }
                 In::Commit(commit) if wire::round_from_wire(commit.round) == id => {
                     session.progress();
-                    if round.has_sum {
-                        return Ok(());
+                    if !round.has_sum {
+                        return Err(garbled());
                     }
-                    return Err(garbled());
+                    // Whatever it does until then, what it does next is the next round.
+                    let next = if commit.redo {
+                        RoundId { step, attempt: attempt + 1 }
+                    } else {
+                        RoundId { step: step + 1, attempt: 0 }
+                    };
+                    session.stand(Position::before(next));
+                    return Ok(());
                 }
                 // Of rounds that are decided, and news of the membership.
                 _ => {}

@@ -20,7 +20,7 @@ use snel_train::trainer::{Outcome, TrainError, Trainer};
 
 use crate::frame::Assembler;
 use crate::limits::{state_limit, sum_limit};
-use crate::machine::{self, Shape};
+use crate::machine::{self, Position, RoundId, Shape};
 use crate::wire;
 use crate::worker::collective::{GrpcCollective, lock};
 use crate::worker::session::Session;
@@ -144,11 +144,7 @@ fn train(
 ) -> Result<Outcome, TrainError> {
     let step = task.engine.head().step;
     // From here on it has a state: after a lost connection it says so.
-    lock(session).stand(machine::Position {
-        round: machine::RoundId { step, attempt: 0 },
-        kept: snel_core::chunks::ChunkSet::default(),
-        has_sum: false,
-    });
+    lock(session).stand(Position::before(RoundId { step, attempt: 0 }));
     let mut collective = GrpcCollective::new(session.clone(), sum_limit(&task.shape));
     let mut store = RemoteStore { session: session.clone() };
     let never = AtomicBool::new(false);
