@@ -158,6 +158,10 @@ pub(crate) struct CoordinatorArgs {
     /// Where to listen; port 0 takes a free one. The address is printed on stdout
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7070")]
     pub(crate) listen: SocketAddr,
+    /// Serve the live page, /metrics, /live and /ready there, as on 127.0.0.1:7071. The address is
+    /// the second line on stdout
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) http: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) budget: Budget,
     /// Take up this run only

@@ -1,7 +1,7 @@
 //! Training across processes and machines: coordinator, workers, control plane.
 //!
 //! The reading order: [`machine`] decides, [`record`] remembers, [`coordinator`] serves,
-//! [`worker`] computes. `frame` and `wire` are what they share.
+//! [`worker`] computes, `watching` shows. `frame` and `wire` are what they share.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod limits;
 pub mod machine;
 pub mod record;
 pub mod security;
+mod watching;
 mod wire;
 pub mod worker;
 

@@ -19,6 +19,7 @@ pub(crate) fn run(args: &CoordinatorArgs) -> Result<Exit, Failure> {
     let settings = CoordinatorSettings {
         dir: args.dir.clone(),
         listen: args.listen,
+        http: args.http,
         failure_budget: Duration::from_millis(args.budget.failure_budget_ms),
         only: args.only.clone(),
         security: security::Settings {
@@ -32,8 +33,11 @@ pub(crate) fn run(args: &CoordinatorArgs) -> Result<Exit, Failure> {
     let runtime = runtime.map_err(|e| Failure::system("cannot start the event loop", e))?;
     runtime.block_on(async {
         let coordinator = Coordinator::start(&settings).await?;
-        let address = coordinator.address();
-        out(&address.map_err(|e| Failure::system("the listener has no address", e))?.to_string());
+        let no_address = |e| Failure::system("the listener has no address", e);
+        out(&coordinator.address().map_err(no_address)?.to_string());
+        if let Some(http) = coordinator.http_address().map_err(no_address)? {
+            out(&http.to_string());
+        }
         let mut terminate = signal(SignalKind::terminate())
             .map_err(|e| Failure::system("cannot listen to signals", e))?;
         let stop = async move {

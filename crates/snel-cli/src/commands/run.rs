@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use snel_cluster::client::{self, Control};
-use snel_cluster::coordinator::is_over;
+use snel_cluster::coordinator::{is_over, phase_word};
 use snel_cluster::error_text;
 use snel_proto::v1;
 use snel_proto::v1::watch_response::Update;
@@ -251,15 +251,7 @@ fn wanted(workers: u32) -> String {
 }
 
 fn document(status: v1::RunStatus) -> RunDocument {
-    let phase = match status.phase() {
-        v1::RunPhase::Unspecified => "unknown",
-        v1::RunPhase::Waiting => "waiting",
-        v1::RunPhase::Running => "running",
-        v1::RunPhase::Paused => "paused",
-        v1::RunPhase::Finished => "finished",
-        v1::RunPhase::Cancelled => "cancelled",
-        v1::RunPhase::Failed => "failed",
-    };
+    let phase = phase_word(status.phase());
     RunDocument {
         run: status.run,
         phase,

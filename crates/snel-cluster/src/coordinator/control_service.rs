@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 use crate::coordinator::hub::Hub;
 use crate::coordinator::runner::Input;
 use crate::coordinator::runs::{Runs, SubmitError};
+use crate::coordinator::sight;
 use crate::coordinator::status::Update;
 use crate::machine::Event;
 use crate::wire;
@@ -174,23 +175,8 @@ impl ControlService for Control {
         &self,
         _: Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
-        let workers = self.hub.workers().into_iter().map(|seen| v1::WorkerStatus {
-            name: seen.hello.name,
-            host: seen.hello.host,
-            version: seen.hello.version,
-            threads: seen.hello.threads,
-            state: if seen.leaving {
-                "draining".to_owned()
-            } else if seen.run.is_empty() {
-                "idle".to_owned()
-            } else {
-                "in a run".to_owned()
-            },
-            run: seen.run,
-            silent_ms: seen.silent.as_millis() as u64,
-            ..v1::WorkerStatus::default()
-        });
-        Ok(Response::new(v1::ListWorkersResponse { workers: workers.collect() }))
+        let workers = sight::workers(&self.hub);
+        Ok(Response::new(v1::ListWorkersResponse { workers }))
     }
 
     async fn drain(
@@ -233,6 +219,19 @@ impl ControlService for Control {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
+    }
+}
+
+/// A phase for people and documents.
+pub fn phase_word(phase: v1::RunPhase) -> &'static str {
+    match phase {
+        v1::RunPhase::Unspecified => "unknown",
+        v1::RunPhase::Waiting => "waiting",
+        v1::RunPhase::Running => "running",
+        v1::RunPhase::Paused => "paused",
+        v1::RunPhase::Finished => "finished",
+        v1::RunPhase::Cancelled => "cancelled",
+        v1::RunPhase::Failed => "failed",
     }
 }
 

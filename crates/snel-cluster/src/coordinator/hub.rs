@@ -12,6 +12,7 @@ use snel_proto::v1;
 use snel_proto::v1::work_response::Message;
 use tonic::Status;
 
+use crate::coordinator::journal::Journal;
 use crate::coordinator::outbox::Outbox;
 use crate::coordinator::runner::{Inbox, Input};
 use crate::coordinator::status::{RunView, Seen};
@@ -21,6 +22,7 @@ use crate::machine::{Event, Fate, MemberId};
 pub(super) struct Hub {
     pub(super) incarnation: u64,
     pub(super) budget: Duration,
+    pub(super) journal: Journal,
     state: Mutex<State>,
 }
 
@@ -56,7 +58,7 @@ pub(super) struct Run {
 
 impl Hub {
     pub(super) fn new(incarnation: u64, budget: Duration) -> Self {
-        Self { incarnation, budget, state: Mutex::default() }
+        Self { incarnation, budget, journal: Journal::default(), state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,6 +119,11 @@ impl Hub {
         if let Some(worker) = self.lock().workers.get_mut(&member) {
             worker.heard = Instant::now();
         }
+    }
+
+    /// How long a worker has been silent.
+    pub(super) fn silence(&self, member: MemberId) -> Option<Duration> {
+        self.lock().workers.get(&member).map(|worker| worker.heard.elapsed())
     }
 
     /// Where messages of a worker about `run` go; none if it is not in that run (any more).
@@ -259,8 +266,9 @@ impl Hub {
         let state = self.lock();
         state
             .workers
-            .values()
-            .map(|w| Seen {
+            .iter()
+            .map(|(id, w)| Seen {
+                member: *id,
                 hello: w.hello.clone(),
                 run: w.run.clone().unwrap_or_default(),
                 leaving: w.leaving,
@@ -281,7 +289,8 @@ impl State {
         let Some(worker) = self.workers.remove(&member) else { return };
         worker.outbox.cut(why);
         if let Some(run) = worker.run {
-            self.tell(&run, Input::Event(Event::Lost { member }));
+            let silence = worker.heard.elapsed();
+            self.tell(&run, Input::Lost { member, silence });
         }
         self.balance();
     }

@@ -7,15 +7,19 @@
 
 mod control_service;
 mod hub;
+pub(crate) mod journal;
 mod outbox;
 mod runner;
 mod runs;
+mod sight;
 mod status;
+pub(crate) mod tallies;
 mod work_service;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +30,7 @@ use tokio::net::TcpListener;
 use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 
-pub use control_service::is_over;
+pub use control_service::{is_over, phase_word};
 pub use runner::RunnerError;
 pub use runs::SubmitError;
 
@@ -34,10 +38,12 @@ use crate::coordinator::control_service::Control;
 use crate::coordinator::hub::Hub;
 use crate::coordinator::runner::Input;
 use crate::coordinator::runs::Runs;
+use crate::coordinator::sight::Sight;
 use crate::coordinator::work_service::Work;
 use crate::frame::MESSAGE_LIMIT;
 use crate::machine::Event;
 use crate::security::{self, Notice, SecurityError, ServerSecurity};
+use crate::watching::{self, Readiness};
 
 /// What a coordinator is told on its command line.
 #[derive(Clone)]
@@ -46,6 +52,8 @@ pub struct CoordinatorSettings {
     pub dir: PathBuf,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where it can be watched over HTTP; nowhere if none.
+    pub http: Option<SocketAddr>,
     /// A worker that is silent for so long is lost.
     pub failure_budget: Duration,
     /// Take up this run only.
@@ -90,6 +98,7 @@ pub struct Coordinator {
     runs: Arc<Runs>,
     listener: TcpListener,
     security: ServerSecurity,
+    http: Option<TcpListener>,
 }
 
 impl Coordinator {
@@ -101,16 +110,21 @@ impl Coordinator {
         let say = settings.say;
         let notify = move |notice: Notice| say(&notice.to_string());
         let security = settings.security.server(settings.listen, notify)?;
+        // The same files guard it: a token that comes through a pipe is read but once.
+        if let Some(http) = settings.http {
+            security::listener::allow(http, security.locks())?;
+        }
         create_folder(&settings.dir)?;
         let incarnation = next_incarnation(&settings.dir)?;
         let hub = Arc::new(Hub::new(incarnation, settings.failure_budget));
         let runs = Arc::new(Runs::new(&settings.dir, hub.clone()));
         runs.take_up(settings.only.as_deref())?;
-        let address = settings.listen;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| CoordinatorError::Listen { address, source })?;
-        Ok(Self { hub, runs, listener, security })
+        let listener = listen(settings.listen).await?;
+        let http = match settings.http {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Self { hub, runs, listener, security, http })
     }
 
     /// Where it listens.
@@ -121,14 +135,34 @@ impl Coordinator {
         self.listener.local_addr()
     }
 
+    /// Where it can be watched, if it can.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn http_address(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.http.as_ref().map(TcpListener::local_addr).transpose()
+    }
+
     /// Serves until `stop` is done.
     ///
     /// # Errors
     /// [`CoordinatorError`].
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), CoordinatorError> {
-        let Self { hub, runs, listener, security } = self;
+        let Self { hub, runs, listener, security, http } = self;
         let (incoming, check) = security.open(listener)?;
         let ticking = tick(hub.clone());
+        let watched = http.is_some();
+        let readiness = Readiness::default();
+        let ready = readiness.hold();
+        let (ended, end) = tokio::sync::oneshot::channel::<()>();
+        let sight = Arc::new(Sight { hub: hub.clone(), runs: runs.clone() });
+        let guard = security.clone();
+        let mut watching = pin!(async move {
+            let Some(listener) = http else { return std::future::pending().await };
+            // The sender is dropped, too, if this function is left early.
+            let end = async { drop(end.await) };
+            watching::serve(listener, &guard, sight, readiness, end).await
+        });
         let work = WorkServiceServer::new(Work { hub: hub.clone() })
             .max_decoding_message_size(MESSAGE_LIMIT)
             .max_encoding_message_size(MESSAGE_LIMIT);
@@ -156,9 +190,20 @@ impl Coordinator {
             result = server => result?,
             () = stop => {}
             () = ticking => {}
+            result = &mut watching => result?,
+        }
+        drop(ready);
+        drop(ended);
+        if watched {
+            watching.await?;
         }
         Ok(())
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, CoordinatorError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| CoordinatorError::Listen { address, source })
 }
 
 /// Lets time pass for all runs.

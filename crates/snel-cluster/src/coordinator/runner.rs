@@ -28,9 +28,12 @@ use snel_train::sink::tensorboard::TensorBoard;
 use snel_train::sink::{JsonLines, Sink};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, watch};
 
+use crate::coordinator::control_service::phase_word;
 use crate::coordinator::hub::{Hub, Run};
+use crate::coordinator::journal::Kind;
 use crate::coordinator::outbox::Outbox;
-use crate::coordinator::status::{RunView, Update};
+use crate::coordinator::status::{Inside, RunView, Update};
+use crate::coordinator::tallies::Tallies;
 use crate::frame::{self, Label};
 use crate::limits::sum_limit;
 use crate::machine::{
@@ -38,6 +41,7 @@ use crate::machine::{
     Settings, Stage, Verdict,
 };
 use crate::record::{Entry, History, HistoryError, Record, RecordError};
+use crate::watching::curves::Curves;
 use crate::wire;
 
 /// Time that a worker may compute without progress before any step was timed.
@@ -52,7 +56,9 @@ pub(super) enum Input {
     /// For the machine.
     Event(Event),
     /// Sums have arrived.
-    Partial { member: MemberId, round: RoundId, digest: Digest, partial: Box<Partial> },
+    Partial { member: MemberId, round: RoundId, digest: Digest, bytes: u64, partial: Box<Partial> },
+    /// A worker's connection is gone, after so long a silence.
+    Lost { member: MemberId, silence: Duration },
     /// A state has arrived.
     Snapshot { member: MemberId, step: u64, body: Bytes },
     /// A file has arrived.
@@ -111,6 +117,7 @@ pub(super) struct Submission {
 }
 
 struct Link {
+    name: String,
     outbox: Outbox,
 }
 
@@ -138,6 +145,8 @@ struct Runner {
     stored_checkpoint: Option<u64>,
     status: watch::Sender<v1::RunStatus>,
     updates: broadcast::Sender<Update>,
+    inside: watch::Sender<Inside>,
+    tallies: Tallies,
     last_commit: Option<Instant>,
 }
 
@@ -159,6 +168,8 @@ pub(super) fn open(
     let best = checkpoints.best();
     let stored_best = if best.exists() { Some(ModelFile::load(&best)?.header.step) } else { None };
     let metrics = JsonLines::open(&folder.metrics(), history.next_step())?;
+    let validation = Curves::read(&folder.metrics()).validations.pop();
+    let (inside, inside_rx) = watch::channel(Inside { validation, ..Inside::default() });
     let mut sinks: Vec<Box<dyn Sink + Send>> = vec![Box::new(metrics)];
     if config.output.tensorboard {
         sinks.push(Box::new(TensorBoard::start(folder.path(), history.next_step())?));
@@ -205,13 +216,17 @@ pub(super) fn open(
         stored_checkpoint: disk.map(|(checkpoint, _)| checkpoint.state.step),
         status,
         updates: updates.clone(),
+        inside,
+        tallies: Tallies::default(),
         last_commit: None,
         config,
     };
     let incarnation = runner.history.incarnation() + 1;
     runner.write(&Entry::Opened { incarnation })?;
     runner.publish();
-    let view = RunView { status: status_rx, updates };
+    let text = format!("taken up at step {}", runner.machine.committed());
+    hub.journal.happened(name, Kind::Phase, text);
+    let view = RunView { status: status_rx, inside: inside_rx, updates };
     let run = Run {
         order: submission.order,
         wanted: submission.wanted,
@@ -259,13 +274,10 @@ impl Runner {
     fn take(&mut self, input: Input) -> Result<(), RunnerError> {
         match input {
             Input::Join { member, name, outbox } => {
-                self.links.insert(member, Link { outbox });
+                self.links.insert(member, Link { name: name.clone(), outbox });
                 self.event(Event::Joined { member, name })
             }
             Input::Event(event) => {
-                if let Event::Lost { member } = &event {
-                    self.links.remove(member);
-                }
                 if let Event::Prepared { member, shape, .. } = &event
                     && let Some(link) = self.links.get(member)
                 {
@@ -273,7 +285,13 @@ impl Runner {
                 }
                 self.event(event)
             }
-            Input::Partial { member, round, digest, partial } => {
+            Input::Lost { member, silence } => {
+                self.count_loss(member, silence);
+                self.links.remove(&member);
+                self.event(Event::Lost { member })
+            }
+            Input::Partial { member, round, digest, bytes, partial } => {
+                self.tallies.received += bytes;
                 self.next_payload += 1;
                 let payload = PayloadId(self.next_payload);
                 let chunks = partial.chunks().clone();
@@ -325,6 +343,7 @@ impl Runner {
                 self.send(member, Message::SnapshotWanted(v1::SnapshotWanted {}));
             }
             Action::Compute { member, round, chunks } => {
+                self.tallies.assigned(Instant::now());
                 let round = Some(wire::round_to_wire(round, epoch));
                 let chunks = wire::chunks_to_wire(&chunks);
                 self.send(member, Message::Compute(v1::Compute { round, chunks }));
@@ -335,6 +354,7 @@ impl Runner {
                 }
             }
             Action::Sum { round, payloads } => {
+                self.tallies.summing(Instant::now());
                 let verdict = self.add_up(round, &payloads)?;
                 return Ok(Some(Event::Summed { round, verdict }));
             }
@@ -343,6 +363,8 @@ impl Runner {
                 debug_assert_eq!(of, round, "the sum in hand is of the current round");
                 let round = wire::round_to_wire(round, epoch);
                 let label = Label { run: self.name.clone(), round, ..Label::default() };
+                self.tallies.sum_sent(Instant::now());
+                self.tallies.sent += body.len() as u64 * members.len() as u64;
                 for member in members {
                     for frame in frame::split(&label, &body) {
                         self.send(member, Message::Sum(frame));
@@ -361,6 +383,7 @@ impl Runner {
             }
             Action::Membership(members) => {
                 self.leader = members.first().copied();
+                self.tell_epoch(epoch, &members);
                 for &member in &members {
                     let membership = v1::Membership {
                         epoch,
@@ -374,16 +397,28 @@ impl Runner {
                 members.into_iter().for_each(|m| self.send(m, Message::Stop(v1::Stop {})));
             }
             Action::Release { member, reason, fate } => {
+                if fate == Fate::Cut
+                    && let Some(silence) = self.hub.silence(member)
+                {
+                    self.tallies.lost(silence);
+                }
+                self.tell_release(member, &reason, fate);
                 if fate != Fate::Again {
                     self.links.remove(&member);
                 }
                 self.hub.released(member, fate, &reason);
             }
             Action::End { outcome, step } => self.end(outcome, step)?,
-            Action::Recovered(time) => self.status.send_modify(|status| {
-                status.recoveries += 1;
-                status.last_recovery_ms = time.as_secs_f64() * 1e3;
-            }),
+            Action::Recovered(time) => {
+                self.tallies.recovered(time, Instant::now());
+                let ms = time.as_secs_f64() * 1e3;
+                let text = format!("goes on {ms:.0} ms after the loss");
+                self.hub.journal.happened(&self.name, Kind::Recovery, text);
+                self.status.send_modify(|status| {
+                    status.recoveries += 1;
+                    status.last_recovery_ms = ms;
+                });
+            }
             Action::Note(text) => self.note(text),
         }
         Ok(None)
@@ -497,11 +532,16 @@ impl Runner {
         for sink in &mut self.sinks {
             sink.record(&record)?;
         }
+        if let MetricRecord::Validation(validation) = &record {
+            self.inside.send_modify(|inside| inside.validation = Some(validation.clone()));
+        }
+        self.hub.journal.record(&self.name, record);
         let _ = self.updates.send(Update::Record(json));
         Ok(())
     }
 
     fn note(&mut self, text: String) {
+        self.hub.journal.happened(&self.name, Kind::Note, text.clone());
         let _ = self.updates.send(Update::Note(text));
     }
 
@@ -516,6 +556,7 @@ impl Runner {
         self.sum = None;
         self.payloads.clear();
         let now = Instant::now();
+        self.tallies.decided(redo, now);
         if let Some(last) = self.last_commit.filter(|_| !redo) {
             let ms = now.duration_since(last).as_secs_f64() * 1e3;
             self.status.send_modify(|status| {
@@ -555,6 +596,8 @@ impl Runner {
                 ..v1::Error::default()
             });
         });
+        self.tallies.ended(Instant::now());
+        self.tell_phase(v1::RunPhase::Unspecified);
         self.hub.ended(&self.name);
         Ok(())
     }
@@ -562,6 +605,14 @@ impl Runner {
     /// Shows how things are.
     fn publish(&mut self) {
         let machine = &self.machine;
+        let before = self.status.borrow().phase();
+        let members: Vec<_> = machine.members().map(|(id, _, stage, s)| (id, stage, s)).collect();
+        let alone = !members.iter().any(|(_, stage, _)| *stage == Stage::Active);
+        self.tallies.look(alone, machine.phase() == Phase::Paused, Instant::now());
+        self.inside.send_modify(|inside| {
+            inside.tallies = self.tallies.clone();
+            inside.members = members;
+        });
         if machine.phase() == Phase::Ended {
             return;
         }
@@ -590,6 +641,52 @@ impl Runner {
             *status = new;
             changed
         });
+        self.tell_phase(before);
+    }
+
+    /// For those who watch: the phase, if it is not the one before.
+    fn tell_phase(&self, before: v1::RunPhase) {
+        let status = self.status.borrow();
+        let now = status.phase();
+        if now != before {
+            let at = format!("{} at step {}", phase_word(now), status.step);
+            let why = status.error.as_ref().map(|e| format!(": {}", wire::error_text(e)));
+            let text = at + &why.unwrap_or_default();
+            self.hub.journal.happened(&self.name, Kind::Phase, text);
+        }
+    }
+
+    /// The same of a new epoch.
+    fn tell_epoch(&self, epoch: u64, members: &[MemberId]) {
+        let names = members.iter().filter_map(|m| Some(self.links.get(m)?.name.as_str()));
+        let text = format!("epoch {epoch}: {}", names.collect::<Vec<_>>().join(", "));
+        self.hub.journal.happened(&self.name, Kind::Epoch, text);
+    }
+
+    /// The same of a worker that is sent away for a reason that people want to know.
+    fn tell_release(&self, member: MemberId, reason: &str, fate: Fate) {
+        let kind = match fate {
+            Fate::Free | Fate::Leaves => return,
+            Fate::Again | Fate::Excluded => Kind::Note,
+            Fate::Quarantined | Fate::Cut => Kind::Lost,
+        };
+        if let Some(link) = self.links.get(&member) {
+            // A note has said already why it is cut off.
+            let reason = if fate == Fate::Cut { "cut off" } else { reason };
+            let text = format!("{}: {reason}", link.name);
+            self.hub.journal.happened(&self.name, kind, text);
+        }
+    }
+
+    /// A connection is gone.
+    fn count_loss(&mut self, member: MemberId, silence: Duration) {
+        let took_part =
+            self.machine.members().any(|(m, _, s, _)| m == member && s == Stage::Active);
+        if let Some(link) = self.links.get(&member).filter(|_| took_part) {
+            self.tallies.lost(silence);
+            let text = format!("{}: its connection is gone", link.name);
+            self.hub.journal.happened(&self.name, Kind::Lost, text);
+        }
     }
 }
 

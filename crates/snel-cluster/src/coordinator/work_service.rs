@@ -218,9 +218,9 @@ impl Connection {
             )));
         }
         let digest = wire::digest_from_wire(&label.digest).ok_or_else(bad_digest)?;
-        let (member, partial) = (self.member, Box::new(partial));
+        let (member, bytes, partial) = (self.member, body.len() as u64, Box::new(partial));
         let round = wire::round_from_wire(Some(label.round));
-        Ok(Some((Some(label.run), Input::Partial { member, round, digest, partial })))
+        Ok(Some((Some(label.run), Input::Partial { member, round, digest, bytes, partial })))
     }
 
     fn shape(&self) -> Result<&Shape, Status> {

@@ -74,6 +74,7 @@ fn config(files: &ServerFiles) -> Result<ServerConfig, SecurityError> {
     };
     let identity = pem::identity(&files.cert, &files.key)?;
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    // gRPC takes the first; the second is for probes and scrapers of the HTTP beside it.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
