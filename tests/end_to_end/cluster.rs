@@ -9,7 +9,7 @@ use crate::snel::{Output, Place, signal, wait_for};
 const MODEL: &str = "run/model.safetensors";
 
 /// A process that does not outlive its test.
-pub(crate) struct Kept(Child);
+pub(crate) struct Kept(pub(crate) Child);
 
 impl Drop for Kept {
     fn drop(&mut self) {

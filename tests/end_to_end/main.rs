@@ -7,6 +7,7 @@ mod chaos;
 mod cluster;
 mod commands;
 mod gaussian;
+mod hostile_peers;
 mod memory;
 mod network;
 mod same_bits;

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 /// Version 1 of the contract.
-#[allow(missing_docs, clippy::pedantic)] // generated; its documentation is in proto/
+#[allow(missing_docs, clippy::all, clippy::pedantic)] // generated; its documentation is in proto/
 pub mod v1 {
     tonic::include_proto!("snel.v1");
 }

@@ -18,11 +18,15 @@ use crate::coordinator::runner::{Inbox, Input};
 use crate::coordinator::status::{RunView, Seen};
 use crate::machine::{Event, Fate, MemberId};
 
+/// Faults that are remembered as said.
+const SAID: usize = 1000;
+
 /// Who is there and what there is to do.
 pub(super) struct Hub {
     pub(super) incarnation: u64,
     pub(super) budget: Duration,
     pub(super) journal: Journal,
+    say: fn(&str),
     state: Mutex<State>,
 }
 
@@ -33,6 +37,9 @@ struct State {
     runs: BTreeMap<String, Run>,
     /// Name and incarnation of workers that no run may take.
     quarantined: HashSet<(String, u64)>,
+    /// What was said of which worker: a worker that comes back with the same fault again and
+    /// again does not fill the log.
+    said: HashSet<(String, String)>,
 }
 
 struct Worker {
@@ -57,8 +64,9 @@ pub(super) struct Run {
 }
 
 impl Hub {
-    pub(super) fn new(incarnation: u64, budget: Duration) -> Self {
-        Self { incarnation, budget, journal: Journal::default(), state: Mutex::default() }
+    pub(super) fn new(incarnation: u64, budget: Duration, say: fn(&str)) -> Self {
+        let (journal, state) = (Journal::default(), Mutex::default());
+        Self { incarnation, budget, journal, say, state }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -108,6 +116,18 @@ impl Hub {
         }
         state.balance();
         Ok(member)
+    }
+
+    /// Says once what is wrong with a worker.
+    pub(super) fn complain(&self, worker: &str, fault: &str) {
+        let mut state = self.lock();
+        if state.said.len() >= SAID {
+            state.said.clear();
+        }
+        if state.said.insert((worker.to_owned(), fault.to_owned())) {
+            let plain: String = worker.chars().filter(|c| !c.is_control()).take(100).collect();
+            (self.say)(&format!("worker {plain}: {fault}"));
+        }
     }
 
     /// The connection is gone.
@@ -161,6 +181,12 @@ impl Hub {
         let mut state = self.lock();
         let Some(worker) = state.workers.get_mut(&member) else { return };
         let name = worker.hello.name.clone();
+        if matches!(fate, Fate::Excluded | Fate::Quarantined | Fate::Cut) {
+            drop(state);
+            self.complain(&name, reason);
+            state = self.lock();
+        }
+        let Some(worker) = state.workers.get_mut(&member) else { return };
         let run = if fate == Fate::Again { None } else { worker.run.take() };
         let release =
             |leave| Message::Release(v1::Release { reason: reason.to_owned(), leave, error: None });

@@ -116,7 +116,7 @@ impl Coordinator {
         }
         create_folder(&settings.dir)?;
         let incarnation = next_incarnation(&settings.dir)?;
-        let hub = Arc::new(Hub::new(incarnation, settings.failure_budget));
+        let hub = Arc::new(Hub::new(incarnation, settings.failure_budget, say));
         let runs = Arc::new(Runs::new(&settings.dir, hub.clone()));
         runs.take_up(settings.only.as_deref())?;
         let listener = listen(settings.listen).await?;

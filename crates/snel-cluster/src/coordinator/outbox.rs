@@ -60,11 +60,16 @@ impl Outbox {
 
     /// Ends the connection; the worker may dial again.
     pub(super) fn cut(&self, why: &str) {
-        let _ = self.tx.send((Err(Status::unavailable(why)), 0));
+        self.end(Status::unavailable(why));
     }
 
     /// Ends the connection for good.
     pub(super) fn refuse(&self, why: &str) {
-        let _ = self.tx.send((Err(Status::failed_precondition(why)), 0));
+        self.end(Status::failed_precondition(why));
+    }
+
+    /// Ends the connection with a status.
+    pub(super) fn end(&self, status: Status) {
+        let _ = self.tx.send((Err(status), 0));
     }
 }

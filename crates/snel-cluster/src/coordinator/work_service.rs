@@ -59,7 +59,10 @@ impl WorkService for Work {
             beat_ms: (self.hub.budget.as_millis() / 8).max(1) as u32,
         };
         outbox.send(v1::work_response::Message::Welcome(welcome));
-        let member = self.hub.enter(hello, outbox.clone())?;
+        let name = hello.name.clone();
+        let member = self.hub.enter(hello, outbox.clone()).inspect_err(|status| {
+            self.hub.complain(&name, status.message());
+        })?;
         let hub = self.hub.clone();
         tokio::spawn(async move {
             let mut connection = Connection::new(hub.clone(), member, outbox);
@@ -76,7 +79,8 @@ impl WorkService for Work {
                 }
             };
             if let Some(status) = end {
-                connection.outbox.cut(status.message());
+                hub.complain(&name, status.message());
+                connection.outbox.end(status);
             }
             hub.leave(member);
         });
