@@ -16,7 +16,7 @@ use crate::snel::{Output, Place};
 const WORKERS: &str = "3";
 const BUDGET: Duration = Duration::from_millis(500);
 /// A fault whose next commit takes longer than this has stopped the run.
-const TOO_LONG: Duration = Duration::from_secs(60);
+const TOO_LONG: Duration = Duration::from_mins(1);
 
 /// Something bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

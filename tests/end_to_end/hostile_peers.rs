@@ -62,7 +62,7 @@ impl Liar {
     fn hear(&mut self) -> Result<In, Status> {
         let next = async { self.responses.message().await };
         let message = self.runtime.block_on(next)?;
-        Ok(message.and_then(|m| m.message).expect("a status, not a silent end"))
+        Ok(message.and_then(|m| m.message).unwrap()) // a status, not a silent end
     }
 
     /// The status that ends the conversation.
@@ -117,6 +117,58 @@ fn partial(parameters: usize) -> v1::Frame {
     }
 }
 
+/// Its name, what it says, and the status that it hears.
+type Lie = (&'static str, fn(&Liar), Code);
+
+const LIES: [Lie; 7] = [
+    ("hello again", |l| l.say(Out::Hello(v1::Hello::default())), Code::FailedPrecondition),
+    ("wrong length", |l| l.say(Out::Partial(partial(5))), Code::InvalidArgument),
+    (
+        "damaged frame",
+        |l| {
+            let frame = partial(2);
+            l.say(Out::Partial(v1::Frame { checksum: !frame.checksum, ..frame }));
+        },
+        Code::DataLoss,
+    ),
+    (
+        "frame out of order",
+        |l| l.say(Out::Partial(v1::Frame { sequence: 7, ..partial(2) })),
+        Code::DataLoss,
+    ),
+    (
+        "endless body",
+        |l| {
+            let data = vec![0; 1 << 20];
+            let checksum = crc32c::crc32c(&data);
+            let data: bytes::Bytes = data.into();
+            for sequence in 0..8 {
+                let frame =
+                    v1::Frame { sequence, last: false, checksum, data: data.clone(), ..partial(2) };
+                l.say(Out::Partial(frame));
+            }
+        },
+        Code::DataLoss,
+    ),
+    (
+        "garbage for sums",
+        |l| {
+            let data: bytes::Bytes = vec![0xa5; 999].into();
+            let checksum = crc32c::crc32c(&data);
+            l.say(Out::Partial(v1::Frame { data, checksum, ..partial(2) }));
+        },
+        Code::InvalidArgument,
+    ),
+    (
+        "the same sums twice",
+        |l| {
+            l.say(Out::Partial(partial(2)));
+            l.say(Out::Partial(partial(2)));
+        },
+        Code::FailedPrecondition,
+    ),
+];
+
 #[test]
 fn nobody_else_is_disturbed() {
     let place = Place::with_small();
@@ -143,7 +195,7 @@ fn nobody_else_is_disturbed() {
     }
 
     // Those who do not introduce themselves properly.
-    let code = |result: Result<Liar, Status>| result.err().expect("a refusal").code();
+    let code = |result: Result<Liar, Status>| result.err().unwrap().code();
     assert_eq!(code(Liar::dial(&url, Out::Leave(v1::Leave {}))), Code::InvalidArgument);
     assert_eq!(code(Liar::hello(&url, "")), Code::InvalidArgument);
     assert_eq!(code(Liar::hello(&url, "honest")), Code::Unavailable, "the name is taken");
@@ -151,60 +203,7 @@ fn nobody_else_is_disturbed() {
     assert_eq!(code(Liar::dial(&url, Out::Hello(old))), Code::FailedPrecondition);
 
     // Each of these takes part in the second run until it lies.
-    let lies: [(&str, fn(&Liar), Code); 7] = [
-        ("hello again", |l| l.say(Out::Hello(v1::Hello::default())), Code::FailedPrecondition),
-        ("wrong length", |l| l.say(Out::Partial(partial(5))), Code::InvalidArgument),
-        (
-            "damaged frame",
-            |l| {
-                let frame = partial(2);
-                l.say(Out::Partial(v1::Frame { checksum: !frame.checksum, ..frame }));
-            },
-            Code::DataLoss,
-        ),
-        (
-            "frame out of order",
-            |l| l.say(Out::Partial(v1::Frame { sequence: 7, ..partial(2) })),
-            Code::DataLoss,
-        ),
-        (
-            "endless body",
-            |l| {
-                let data = vec![0; 1 << 20];
-                let checksum = crc32c::crc32c(&data);
-                let data: bytes::Bytes = data.into();
-                for sequence in 0..8 {
-                    let frame = v1::Frame {
-                        sequence,
-                        last: false,
-                        checksum,
-                        data: data.clone(),
-                        ..partial(2)
-                    };
-                    l.say(Out::Partial(frame));
-                }
-            },
-            Code::DataLoss,
-        ),
-        (
-            "garbage for sums",
-            |l| {
-                let data: bytes::Bytes = vec![0xa5; 999].into();
-                let checksum = crc32c::crc32c(&data);
-                l.say(Out::Partial(v1::Frame { data, checksum, ..partial(2) }));
-            },
-            Code::InvalidArgument,
-        ),
-        (
-            "the same sums twice",
-            |l| {
-                l.say(Out::Partial(partial(2)));
-                l.say(Out::Partial(partial(2)));
-            },
-            Code::FailedPrecondition,
-        ),
-    ];
-    for (name, lie, code) in lies {
+    for (name, lie, code) in LIES {
         let mut liar = Liar::hello(&url, name).unwrap();
         let compute = liar.until_compute();
         assert_eq!(compute.chunks, [v1::ChunkRange { start: 0, end: 3 }]);

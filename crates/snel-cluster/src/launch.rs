@@ -119,16 +119,14 @@ async fn run(
     let mut asked_to_stop = false;
     loop {
         let watch = v1::WatchRequest { run: name.to_owned() };
-        let mut updates = match control.watch(watch).await {
-            Ok(response) => response.into_inner(),
+        let Ok(updates) = control.watch(watch).await else {
             // A coordinator that starts has to read its runs first.
-            Err(_) => {
-                tokio::time::sleep(LOOK).await;
-                children.look_after()?;
-                control = children.connect().await?;
-                continue;
-            }
+            tokio::time::sleep(LOOK).await;
+            children.look_after()?;
+            control = children.connect().await?;
+            continue;
         };
+        let mut updates = updates.into_inner();
         loop {
             let update = tokio::time::timeout(LOOK, updates.next()).await;
             children.look_after()?;

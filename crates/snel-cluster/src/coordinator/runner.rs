@@ -45,7 +45,7 @@ use crate::watching::curves::Curves;
 use crate::wire;
 
 /// Time that a worker may compute without progress before any step was timed.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Updates that a slow watcher may fall behind.
 const UPDATES: usize = 4096;
 

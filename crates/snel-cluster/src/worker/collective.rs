@@ -67,12 +67,11 @@ impl Collective for GrpcCollective {
                     session.stand(round.position());
                 }
                 In::Sum(frame) if wire::round_from_wire(frame.round) == id => {
-                    let Some((label, body)) =
-                        sum.push(frame, self.limit).map_err(|e| transport(e))?
+                    let Some((label, body)) = sum.push(frame, self.limit).map_err(transport)?
                     else {
                         continue;
                     };
-                    *partial = Partial::from_bytes(&body).map_err(|e| transport(e))?;
+                    *partial = Partial::from_bytes(&body).map_err(transport)?;
                     round.has_sum = true;
                     session.stand(round.position());
                     let run = label.run;

@@ -44,15 +44,18 @@ impl Task {
     }
 
     /// Reads the data, fits the proposal and makes the engine.
-    pub(super) fn prepare(assignment: &v1::Assignment, threads: usize) -> Result<Self, v1::Error> {
+    pub(super) fn prepare(
+        assignment: &v1::Assignment,
+        threads: usize,
+    ) -> Result<Self, Box<v1::Error>> {
         let v1::Assignment { run, config: text, .. } = assignment;
         let config = Config::parse(text, "the config of the run", &[])
-            .map_err(|e| wire::error_to_wire("config", &e, e.hint().map(Into::into)))?;
+            .map_err(|e| Box::new(wire::error_to_wire("config", &e, e.hint().map(Into::into))))?;
         let setup = prepare(&config, &std::env::temp_dir())
-            .map_err(|e| wire::error_to_wire("setup", &e, e.hint()))?;
+            .map_err(|e| Box::new(wire::error_to_wire("setup", &e, e.hint())))?;
         let rows: Arc<dyn Rows> = setup.dataset.train.clone();
         let engine = CpuEngine::new(setup.problem.clone(), rows, threads)
-            .map_err(|e| wire::error_to_wire("engine", &e, None))?;
+            .map_err(|e| Box::new(wire::error_to_wire("engine", &e, None)))?;
         let fingerprint = engine.fingerprint().to_string();
         let header = setup.model_header(config.seed, fingerprint.clone());
         // Model, units and settings in one text: equal problems have equal digests.
