@@ -52,6 +52,10 @@ gallery folder="target/gallery":
 train example *args:
     cargo run --locked --release -p snel-cli -- train examples/{{ example }}.toml {{ args }}
 
+# Kills, freezes and restarts workers and coordinators for a while, and compares bytes
+chaos seconds="600":
+    SNEL_CHAOS_SECONDS={{ seconds }} cargo test --locked -p snel-cli --test end_to_end chaos -- --nocapture
+
 # Looks for data races and bad memory in the engine's threads (the flags need RUSTC_BOOTSTRAP on a
 # stable compiler). Tests with a harness are left out of the first: its threads race by design.
 sanitize:

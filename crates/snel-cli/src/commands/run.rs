@@ -34,6 +34,7 @@ struct RunDocument {
     last_recovery_ms: f64,
     digest_mismatches: u64,
     model_step: u64,
+    waiting_for: Vec<String>,
     error: Option<String>,
 }
 
@@ -240,6 +241,9 @@ fn print(status: v1::RunStatus, as_json: bool) {
         ("time of a step", format!("{:.2} ms", run.step_ms)),
         ("recoveries", format!("{}, the last in {:.0} ms", run.recoveries, run.last_recovery_ms)),
     ];
+    if !run.waiting_for.is_empty() {
+        rows.push(("waiting for", run.waiting_for.join(", ")));
+    }
     if let Some(error) = run.error {
         rows.push(("error", error));
     }
@@ -265,6 +269,7 @@ fn document(status: v1::RunStatus) -> RunDocument {
         last_recovery_ms: status.last_recovery_ms,
         digest_mismatches: status.digest_mismatches,
         model_step: status.model_step,
+        waiting_for: status.waiting_for,
         error: status.error.as_ref().map(error_text),
     }
 }

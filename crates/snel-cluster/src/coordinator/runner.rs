@@ -316,6 +316,12 @@ impl Runner {
 
     /// Gives an event to the machine and carries out what it decides.
     fn event(&mut self, event: Event) -> Result<(), RunnerError> {
+        if matches!(event, Event::Tick) {
+            let waiting_for = self.machine.waiting_for();
+            self.status.send_if_modified(|status| {
+                std::mem::replace(&mut status.waiting_for, waiting_for) != status.waiting_for
+            });
+        }
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             for action in self.machine.step(event, Instant::now()) {
