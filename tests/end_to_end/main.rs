@@ -13,3 +13,4 @@ mod network;
 mod same_bits;
 mod snel;
 mod unbreakable;
+mod watching;

@@ -73,7 +73,7 @@ function chart(holder, curves, { label, floor, ceiling, steps }) {
   const below = Math.max(...curves.map((c) => c.points.filter((p) => p[1] < low).length));
   if (below > 0) {
     const text = `${below === 1 ? 'a value is' : `${below} values are`} further below`;
-    element(svg, 'text', { x: left + 6, y: height - bottom - 6 }, text);
+    element(svg, 'text', { x: width - right, y: height - bottom - 6, 'text-anchor': 'end' }, text);
   }
   const inside = (value) => Math.min(Math.max(value, low), high);
   let taken = [];
