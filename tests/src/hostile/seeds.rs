@@ -139,8 +139,13 @@ pub(super) fn sums(chunks: &[u32], separates_samples: bool) -> Partial {
 pub(super) fn record() -> Vec<Vec<u8>> {
     let opened = |incarnation| Entry::Opened { incarnation };
     let epoch = |epoch| Entry::Epoch { epoch, members: vec!["a".to_owned(), "b".to_owned()] };
-    let commit =
-        |step, epoch| Entry::Commit { step, epoch, digest: 7 << (3 * step), refused: step == 1 };
+    let commit = |step, epoch| Entry::Commit {
+        step,
+        attempt: 0,
+        epoch,
+        digest: 7 << (3 * step),
+        refused: step == 1,
+    };
     let ended = Entry::Ended { outcome: "done".to_owned() };
     let repeated = [
         opened(1),

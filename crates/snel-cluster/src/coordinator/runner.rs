@@ -182,6 +182,8 @@ pub(super) fn open(
     let past = Past {
         epoch: history.epoch(),
         next_step: history.next_step(),
+        last_committed: history.last_commit(),
+        shape: history.shape().cloned(),
         members: history.members().to_vec(),
         disk_step,
     };

@@ -47,7 +47,7 @@ fn word(seen: &Seen, stage: Option<Stage>) -> &'static str {
         None | Some(Stage::Preparing) => "preparing",
         Some(Stage::Waiting | Stage::Learning | Stage::Returning) => "joining",
         Some(Stage::Active) => "active",
-        Some(Stage::Stopping) => "stopping",
+        Some(Stage::Stopping | Stage::Done) => "stopping",
     }
 }
 

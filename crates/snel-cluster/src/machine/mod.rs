@@ -8,26 +8,37 @@
 //!    the state before it, and every active worker holds the sum.
 //! 3. What a lost worker had contributed counts; only what it had not is given to others.
 //! 4. A message of a connection that is gone changes nothing: each connection has its own
-//!    [`MemberId`], never used again.
+//!    [`MemberId`], never used again. Who starts over on the same connection ([`Fate::Again`]) is
+//!    not heard before it has answered that.
 //! 5. Whoever is waited for is named in [`Machine::waiting_for`], and not for ever.
+//! 6. The run goes back to the disk only if nobody who was lost comes back with a newer state.
 //!
 //! A member is fed the state of the run (`Waiting`), catches up by the sums of others' steps
 //! (`Learning`) and takes part once it is where the run is (`Active`).
+//!
+//! The messages of one connection arrive in order, each once. `tests/` plays what may go wrong.
 
+mod agreement;
+mod ending;
+mod member;
+mod patience;
 mod placement;
 mod round;
 mod share;
+#[cfg(test)]
+mod tests;
+mod vote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use snel_core::chunks::ChunkSet;
 
-use crate::machine::placement::Member;
-use crate::machine::round::Round;
+use crate::machine::member::Member;
+use crate::machine::round::{Round, Sums};
 use crate::record::Entry;
 
-pub use placement::Stage;
+pub use member::Stage;
 
 /// One connection of a worker that takes part in the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,10 +118,10 @@ pub enum Event {
         member: MemberId,
         /// What must agree.
         shape: Shape,
-        /// It is in the middle of the run; [`Event::Arrived`] follows.
+        /// It is in the middle of the run; [`Event::Arrived`] follows. Not if it was to restart.
         has_state: bool,
     },
-    /// It stands before a round.
+    /// It stands before a round. That is said before each, and again on a new connection.
     Arrived {
         /// Who.
         member: MemberId,
@@ -144,7 +155,7 @@ pub enum Event {
         /// What came out.
         verdict: Verdict,
     },
-    /// It holds the round's sum.
+    /// It holds the round's sum. That is said each time the sum arrives.
     Ready {
         /// Who.
         member: MemberId,
@@ -153,7 +164,8 @@ pub enum Event {
         /// Digest of the sum as it arrived.
         digest: Digest,
     },
-    /// Its state before `step` has arrived for those who wait for one.
+    /// Its state before the first attempt at `step` has arrived for those who wait for one. It comes
+    /// before it is ready in that round; later it is of no use any more.
     Snapshot {
         /// Who sent it.
         member: MemberId,
@@ -177,7 +189,9 @@ pub enum Event {
         /// Out of the cluster, not only out of the run.
         cluster: bool,
     },
-    /// Its training loop has ended.
+    /// Its training loop has ended. If it was asked to end it, a checkpoint is stored. Else it says
+    /// so at once, and again on a new connection, and the run ends when a checkpoint of that step
+    /// is on disk: the leader of the membership stores it, and all else that is to be kept before.
     Finished {
         /// Who.
         member: MemberId,
@@ -246,9 +260,10 @@ pub enum Action {
     },
     /// Send the snapshot that arrived last.
     StartFromSnapshot(Vec<MemberId>),
-    /// Ask for a snapshot at the next boundary.
+    /// Ask for a snapshot at the next boundary between steps.
     WantSnapshot(MemberId),
-    /// Ask for sums.
+    /// Ask for sums, besides what was asked for before. Also of one that holds the round's sum: the
+    /// round may begin anew when all workers were lost.
     Compute {
         /// Whom.
         member: MemberId,
@@ -266,7 +281,7 @@ pub enum Action {
         /// Which.
         payloads: Vec<PayloadId>,
     },
-    /// Send the sum of the round.
+    /// Send the sum of the round. One that holds it already says again that it does.
     SendSum {
         /// Which.
         round: RoundId,
@@ -275,7 +290,8 @@ pub enum Action {
     },
     /// Append to the durable record.
     Record(Entry),
-    /// Say that the round is decided.
+    /// Say that the round is decided; all of them were sent its sum. Payloads of the round may be
+    /// forgotten.
     Commit {
         /// Which.
         round: RoundId,
@@ -284,7 +300,7 @@ pub enum Action {
         /// To whom.
         members: Vec<MemberId>,
     },
-    /// Tell the members of a new epoch; the first is the leader.
+    /// Tell the members of a new epoch; the first is the leader, who sends what is to be stored.
     Membership(Vec<MemberId>),
     /// Ask to save a checkpoint and end.
     Stop(Vec<MemberId>),
@@ -297,7 +313,7 @@ pub enum Action {
         /// What is to become of it.
         fate: Fate,
     },
-    /// The run has ended.
+    /// The run has ended; nothing of it need be kept in memory.
     End {
         /// How.
         outcome: Result<Outcome, String>,
@@ -315,7 +331,8 @@ pub enum Action {
 pub enum Fate {
     /// It is free for this and other runs.
     Free,
-    /// It starts over in this run: its state is too old, or of another history.
+    /// It starts over in this run: its state is too old, or of another history. The connection
+    /// stays, and [`Action::Prepare`] follows.
     Again,
     /// It leaves the cluster, as it wished.
     Leaves,
@@ -362,6 +379,10 @@ pub struct Past {
     pub members: Vec<String>,
     /// Step of the newest checkpoint on disk.
     pub disk_step: u64,
+    /// The round whose commit led to `next_step`, if that was a commit.
+    pub last_committed: Option<RoundId>,
+    /// What the workers of the run have in common, if one was ever prepared.
+    pub shape: Option<Shape>,
 }
 
 /// The state of one run.
@@ -372,16 +393,23 @@ pub struct Machine {
     epoch: u64,
     /// The round that is not decided yet.
     next: RoundId,
+    /// The round before, if it was committed and not gone back to.
+    last_committed: Option<RoundId>,
     shape: Option<Shape>,
     members: BTreeMap<MemberId, Member>,
+    /// Those who take part in the present epoch.
+    membership: Vec<MemberId>,
     round: Option<Round>,
     /// Who was asked for a snapshot.
     snapshot_from: Option<MemberId>,
     disk_step: u64,
-    /// Until then workers of old may come back with newer state than the disk has.
+    /// Nobody has the state of the run. Until then those who had may come back.
     hold: Option<Instant>,
+    /// Names of workers that were lost since the last commit, and may come back with their state.
     expected: BTreeSet<String>,
     gather_until: Option<Instant>,
+    /// How the training loop ended: what is left to do is to store the result.
+    result: Option<Outcome>,
     /// When a worker was lost that the current round needed.
     lost_at: Option<Instant>,
     mismatches: u64,
@@ -390,21 +418,23 @@ pub struct Machine {
 impl Machine {
     /// A run at rest, as its record left it.
     pub fn new(settings: Settings, past: Past, now: Instant) -> Self {
-        let hold = (past.next_step > past.disk_step || !past.members.is_empty())
-            .then(|| now + settings.budget * 2);
+        let hold = (!past.members.is_empty()).then(|| now + settings.budget * 2);
         Self {
             settings,
             phase: Phase::Running,
             epoch: past.epoch,
             next: RoundId { step: past.next_step, attempt: 0 },
-            shape: None,
+            last_committed: past.last_committed,
+            shape: past.shape,
             members: BTreeMap::new(),
+            membership: Vec::new(),
             round: None,
             snapshot_from: None,
             disk_step: past.disk_step,
             hold,
             expected: past.members.into_iter().collect(),
             gather_until: None,
+            result: None,
             lost_at: None,
             mismatches: 0,
         }
@@ -428,14 +458,14 @@ impl Machine {
             Event::Arrived { member, position } => self.arrived(member, position, now),
             Event::Beat { member, progress } => self.beat(member, progress, now),
             Event::Contributed { member, round, chunks, digest, payload } => {
-                let share = round::Contribution { member, chunks, digest, payload };
-                self.contributed(round, share, now, out);
+                let sums = Sums { chunks, digest, payload };
+                self.contributed(member, round, sums, now, out);
             }
             Event::Summed { round, verdict } => self.summed(round, verdict, now, out),
             Event::Ready { member, round, digest } => self.ready(member, round, digest, now, out),
-            Event::Snapshot { member, step } => self.snapshot(member, step, out),
+            Event::Snapshot { member, step } => self.snapshot(member, step, now, out),
             Event::CheckpointStored { step } => self.disk_step = self.disk_step.max(step),
-            Event::Lost { member } => self.remove(member, now, out),
+            Event::Lost { member } => self.remove(member, true, now, out),
             Event::Leaving { member, cluster } => self.leaving(member, cluster),
             Event::Finished { member, step, outcome } => {
                 self.finished(member, step, outcome, now, out);
@@ -447,7 +477,11 @@ impl Machine {
             Event::Pause | Event::Resume => {}
             Event::Tick => self.look_for_the_stuck(now, out),
         }
+        self.conclude(out);
+        self.announce(now, out);
+        self.advance(now, out);
         self.place(now, out);
+        self.announce(now, out);
         self.start_round(now, out);
         actions
     }
@@ -475,31 +509,6 @@ impl Machine {
     /// Each member's connection, name, stage and chunks a second.
     pub fn members(&self) -> impl Iterator<Item = (MemberId, &str, Stage, f64)> {
         self.members.iter().map(|(id, m)| (*id, m.name.as_str(), m.stage, m.speed.unwrap_or(0.0)))
-    }
-
-    /// Ends the run for a reason outside of it.
-    pub fn abort(&mut self, why: &str) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if self.phase != Phase::Ended {
-            self.end(Err(why.to_owned()), &mut actions);
-        }
-        actions
-    }
-
-    fn end(&mut self, outcome: Result<Outcome, String>, out: &mut Vec<Action>) {
-        self.phase = Phase::Ended;
-        self.round = None;
-        let word = match &outcome {
-            Ok(Outcome::Finished) => "finished",
-            Ok(Outcome::StoppedEarly) => "stopped early",
-            Ok(Outcome::Interrupted) => "interrupted",
-            Err(_) => "failed",
-        };
-        out.push(Action::Record(Entry::Ended { outcome: word.to_owned() }));
-        out.push(Action::End { outcome, step: self.next.step });
-        for (member, _) in std::mem::take(&mut self.members) {
-            release(out, member, "the run has ended", Fate::Free);
-        }
     }
 }
 

@@ -18,10 +18,23 @@ pub enum Entry {
         /// Names of the workers in it.
         members: Vec<String>,
     },
+    /// What the workers of the run have in common; the first of them said so.
+    Shape {
+        /// Parameters of the model.
+        parameters: u64,
+        /// Chunks of a step.
+        chunks: u32,
+        /// Digest of model, proposal and settings.
+        problem: String,
+        /// The engine's numerics fingerprint.
+        fingerprint: String,
+    },
     /// A step was reduced; its workers were told to apply it, or to leave it out.
     Commit {
         /// The step's number.
         step: u64,
+        /// Times that it was repeated with a coarser scale before.
+        attempt: u32,
         /// The epoch in which it was done.
         epoch: u64,
         /// Of the step's sums; 32 hexadecimal digits in the file.

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::entry::Entry;
 use super::error::{RecordError, plain};
 use super::scan::{Extent, ScanError, Torn, scan};
+use crate::machine::{RoundId, Shape};
 
 /// Steps that a record may lack: those of the last moments before a machine failed.
 const ADOPTED_AT_ONCE: u64 = 1 << 16;
@@ -36,6 +37,9 @@ pub struct History {
     digests: Vec<u128>,
     /// Steps whose digest nobody wrote down.
     unknown: BTreeSet<u64>,
+    shape: Option<Shape>,
+    /// The round that led to `next_step`, if that was a commit.
+    last_commit: Option<RoundId>,
     outcome: Option<String>,
     torn: Option<Torn>,
 }
@@ -153,9 +157,23 @@ impl History {
                 self.enter(*epoch)?;
                 self.members.clone_from(members);
             }
-            Entry::Commit { step, epoch, digest, .. } => self.commit(*step, *epoch, *digest)?,
-            Entry::Rewound { step } => self.rewind(*step)?,
-            Entry::Adopted { step } => self.adopt(*step)?,
+            Entry::Shape { parameters, chunks, problem, fingerprint } => {
+                let (problem, fingerprint) = (problem.clone(), fingerprint.clone());
+                let (parameters, chunks) = (*parameters, *chunks);
+                self.shape = Some(Shape { parameters, chunks, problem, fingerprint });
+            }
+            Entry::Commit { step, attempt, epoch, digest, .. } => {
+                self.commit(*step, *epoch, *digest)?;
+                self.last_commit = Some(RoundId { step: *step, attempt: *attempt });
+            }
+            Entry::Rewound { step } => {
+                self.rewind(*step)?;
+                self.last_commit = None;
+            }
+            Entry::Adopted { step } => {
+                self.adopt(*step)?;
+                self.last_commit = None;
+            }
             Entry::Ended { outcome } => self.outcome = Some(outcome.clone()),
         }
         self.entries += 1;
@@ -255,6 +273,16 @@ impl History {
 
     fn index(&self, step: u64) -> Option<usize> {
         usize::try_from(step.checked_sub(self.first_step)?).ok()
+    }
+
+    /// What the workers have in common, if there was one.
+    pub fn shape(&self) -> Option<&Shape> {
+        self.shape.as_ref()
+    }
+
+    /// The round whose commit led to [`Self::next_step`]; none if that was something else.
+    pub fn last_commit(&self) -> Option<RoundId> {
+        self.last_commit
     }
 
     /// How the run ended, if it did and no coordinator has taken it up since.

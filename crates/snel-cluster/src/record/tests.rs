@@ -16,7 +16,7 @@ fn epoch(epoch: u64, members: &[&str]) -> Entry {
 }
 
 fn commit(step: u64, epoch: u64, digest: u128) -> Entry {
-    Entry::Commit { step, epoch, digest, refused: step == 1 }
+    Entry::Commit { step, attempt: 0, epoch, digest, refused: step == 1 }
 }
 
 fn ended(outcome: &str) -> Entry {

@@ -1,0 +1,80 @@
+//! Who is waited for, and for how long.
+
+use std::time::{Duration, Instant};
+
+use crate::machine::member::Member;
+use crate::machine::round::Work;
+use crate::machine::{Action, Fate, Machine, MemberId, Stage};
+
+/// How much longer than expected a worker may take.
+const LATENESS: u32 = 8;
+
+impl Machine {
+    /// Sends away members that are silent, or alive but getting nowhere.
+    pub(super) fn look_for_the_stuck(&mut self, now: Instant, out: &mut Vec<Action>) {
+        let since = |then: Instant| now.saturating_duration_since(then);
+        let mut stuck = Vec::new();
+        for (id, m) in &self.members {
+            let (silent, waited) = (since(m.last_heard), since(m.last_progress));
+            if silent > self.settings.budget {
+                stuck.push((*id, format!("{} was silent for {silent:.1?}", m.name)));
+            } else if let Some((what, limit)) = self.deadline(*id, m)
+                && waited > limit
+            {
+                let name = &m.name;
+                let text = format!("{name} lives, but made no progress for {waited:.1?} ({what})");
+                stuck.push((*id, text));
+            }
+        }
+        for (id, reason) in stuck {
+            out.push(Action::Note(reason.clone()));
+            self.dismiss(id, &reason, Fate::Cut, now, out);
+        }
+    }
+
+    /// What a member has to do, and how long it may take without progress; none if nobody waits.
+    fn deadline(&self, id: MemberId, m: &Member) -> Option<(&'static str, Duration)> {
+        let patience = self.settings.patience;
+        if self.result.is_some() {
+            let leads = self.membership.first() == Some(&id);
+            return leads.then_some(("storing the result", patience));
+        }
+        match m.stage {
+            Stage::Stopping => return Some(("saving a checkpoint", patience)),
+            // While the run is held before the round where it stands, it has nothing to do.
+            Stage::Learning if m.stands_before(self.next) => return None,
+            // The run may have nobody else, and sums for it pile up.
+            Stage::Learning => return Some(("catching up", patience)),
+            Stage::Active => {}
+            Stage::Preparing | Stage::Waiting | Stage::Returning | Stage::Done => return None,
+        }
+        let round = self.round.as_ref()?;
+        // What others took, or the same worker before, is a measure of what it may take.
+        let budget = |expected: Duration| self.settings.budget.max(expected * LATENESS);
+        Some(match round.awaited(id)? {
+            Work::Vote => ("confirming the sum", budget(round.longest)),
+            Work::Chunks(n) => {
+                let time = |speed: f64| Duration::from_secs_f64(f64::from(n) / speed.max(1e-6));
+                let limit = match m.speed {
+                    Some(speed) if m.stands_before(self.next) => budget(time(speed)),
+                    // Not there yet, as it validates, or never timed.
+                    _ => patience.max(round.longest * LATENESS),
+                };
+                ("computing its chunks", limit)
+            }
+        })
+    }
+
+    /// Whom the run waits for, and why, for people.
+    pub fn waiting_for(&self) -> Vec<String> {
+        let mut waits: Vec<String> = Vec::new();
+        if self.hold.is_some() {
+            let missing = self.expected.iter().filter(|name| !self.is_back(name));
+            waits.extend(missing.map(|name| format!("{name} (to come back)")));
+        }
+        for (id, m) in &self.members {
+            waits.extend(self.deadline(*id, m).map(|(what, _)| format!("{} ({what})", m.name)));
+        }
+        waits
+    }
+}
