@@ -100,10 +100,15 @@ impl Liar {
 
 /// A frame with sums over `parameters` of all three chunks.
 fn partial(parameters: usize) -> v1::Frame {
+    partial_of(parameters, 3)
+}
+
+/// The same of the first `chunks` of them.
+fn partial_of(parameters: usize, chunks: u32) -> v1::Frame {
     let mut sums = Sums::new(parameters, FIRST_SCALE, 3, false);
     sums.add_chunk(Side::Rows, &vec![1.0; parameters], &Tally::default());
     let mut partial = Partial::new(parameters, FIRST_SCALE, 3, false);
-    partial.add(&ChunkSet::of(0..3), &sums).unwrap();
+    partial.add(&ChunkSet::of(0..chunks), &sums).unwrap();
     let mut data = Vec::new();
     partial.write_to(&mut data);
     v1::Frame {
@@ -160,10 +165,11 @@ const LIES: [Lie; 7] = [
         Code::InvalidArgument,
     ),
     (
-        "the same sums twice",
+        "sums that nobody asked for",
         |l| {
             l.say(Out::Partial(partial(2)));
-            l.say(Out::Partial(partial(2)));
+            l.say(Out::Partial(partial(2))); // twice is harmless
+            l.say(Out::Partial(partial_of(2, 1)));
         },
         Code::FailedPrecondition,
     ),
@@ -224,7 +230,7 @@ fn nobody_else_is_disturbed() {
     let _ = served.0.kill();
     let mut said = String::new();
     served.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    for name in ["wrong length", "damaged frame", "the same sums twice", "old"] {
+    for name in ["wrong length", "damaged frame", "sums that nobody asked for", "old"] {
         let times = said.matches(&format!("worker {name}: ")).count();
         assert_eq!(times, 1, "{name} in\n{said}");
     }
