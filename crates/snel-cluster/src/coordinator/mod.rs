@@ -45,6 +45,9 @@ use crate::machine::Event;
 use crate::security::{self, Notice, SecurityError, ServerSecurity};
 use crate::watching::{self, Readiness};
 
+/// A peer that does not say what it wants, or does not get an answer, for so long is let go.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
 /// What a coordinator is told on its command line.
 #[derive(Clone)]
 pub struct CoordinatorSettings {
@@ -172,18 +175,25 @@ impl Coordinator {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<WorkServiceServer<Work>>().await;
         health.set_serving::<ControlServiceServer<Control>>().await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(snel_proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .map_err(CoordinatorError::Reflection)?;
+        let describe = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(snel_proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        // Many clients ask for the older version only.
+        let old_reflection = describe().build_v1alpha().map_err(CoordinatorError::Reflection)?;
+        let reflection = describe().build_v1().map_err(CoordinatorError::Reflection)?;
         let server = Server::builder()
             .tcp_nodelay(true)
+            // For the beginning of an answer; streams may last.
+            .timeout(ANSWER_TIME)
+            .http2_keepalive_interval(Some(ANSWER_TIME))
             .layer(InterceptorLayer::new(check))
             .add_service(work)
             .add_service(control)
             .add_service(health_service)
             .add_service(reflection)
+            .add_service(old_reflection)
             .serve_with_incoming(incoming);
         // Streams of workers never end by themselves: to stop is to drop them.
         tokio::select! {

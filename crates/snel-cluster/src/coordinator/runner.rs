@@ -405,6 +405,15 @@ impl Runner {
                 members.into_iter().for_each(|m| self.send(m, Message::Stop(v1::Stop {})));
             }
             Action::Release { member, reason, fate } => {
+                if fate == Fate::Excluded {
+                    // Shown for as long as nobody else does better.
+                    let error = v1::Error {
+                        code: "worker_failed".to_owned(),
+                        message: reason.clone(),
+                        ..v1::Error::default()
+                    };
+                    self.status.send_modify(|status| status.error = Some(error));
+                }
                 if fate == Fate::Cut
                     && let Some(silence) = self.hub.silence(member)
                 {
@@ -634,6 +643,7 @@ impl Runner {
             _ if active.is_empty() => v1::RunPhase::Waiting,
             _ => v1::RunPhase::Running,
         };
+        let waiting = phase == v1::RunPhase::Waiting;
         let wanted = self.hub.wanted(&self.name);
         self.status.send_if_modified(|status| {
             let new = v1::RunStatus {
@@ -643,6 +653,7 @@ impl Runner {
                 workers: active,
                 workers_wanted: wanted,
                 digest_mismatches: machine.mismatches(),
+                error: status.error.clone().filter(|_| waiting),
                 ..status.clone()
             };
             let changed = new != *status;

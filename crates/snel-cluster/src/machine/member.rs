@@ -149,12 +149,8 @@ impl Machine {
         if fatal {
             self.end(Err(text), out);
         } else {
-            out.push(Action::Note(text.clone()));
+            out.push(Action::Note(text));
             self.dismiss(member, why, Fate::Excluded, now, out);
-            // All who tried have failed: the run would wait for a better worker in silence.
-            if self.members.is_empty() {
-                self.end(Err(text), out);
-            }
         }
     }
 

@@ -94,7 +94,7 @@ fn what_is_appended_is_read() {
 /// The format is a promise to records that are there already.
 #[test]
 fn bytes_are_as_documented() {
-    let payload = br#"{"entry":"commit","step":1,"epoch":2,"digest":"0000000000000000000000000000000a","refused":true}"#;
+    let payload = br#"{"entry":"commit","step":1,"attempt":0,"epoch":2,"digest":"0000000000000000000000000000000a","refused":true}"#;
     assert_eq!(serde_json::to_vec(&commit(1, 2, 10)).unwrap(), payload);
     let sum = crc32c::crc32c(payload).to_le_bytes();
     let bytes = [b"snel record 1\n", &[payload.len() as u8, 0, 0, 0][..], &sum, payload].concat();
