@@ -404,27 +404,7 @@ impl Runner {
             Action::Stop(members) => {
                 members.into_iter().for_each(|m| self.send(m, Message::Stop(v1::Stop {})));
             }
-            Action::Release { member, reason, fate } => {
-                if fate == Fate::Excluded {
-                    // Shown for as long as nobody else does better.
-                    let error = v1::Error {
-                        code: "worker_failed".to_owned(),
-                        message: reason.clone(),
-                        ..v1::Error::default()
-                    };
-                    self.status.send_modify(|status| status.error = Some(error));
-                }
-                if fate == Fate::Cut
-                    && let Some(silence) = self.hub.silence(member)
-                {
-                    self.tallies.lost(silence);
-                }
-                self.tell_release(member, &reason, fate);
-                if fate != Fate::Again {
-                    self.links.remove(&member);
-                }
-                self.hub.released(member, fate, &reason);
-            }
+            Action::Release { member, reason, fate } => self.release(member, &reason, fate),
             Action::End { outcome, step } => self.end(outcome, step)?,
             Action::Recovered(time) => {
                 self.tallies.recovered(time, Instant::now());
@@ -439,6 +419,32 @@ impl Runner {
             Action::Note(text) => self.note(text),
         }
         Ok(None)
+    }
+
+    fn release(&mut self, member: MemberId, reason: &str, fate: Fate) {
+        if fate == Fate::Cut
+            && let Some(silence) = self.hub.silence(member)
+        {
+            self.tallies.lost(silence);
+        }
+        self.tell_release(member, reason, fate);
+        if fate == Fate::Excluded {
+            self.show_failure(reason);
+        }
+        if fate != Fate::Again {
+            self.links.remove(&member);
+        }
+        self.hub.released(member, fate, reason);
+    }
+
+    /// Why a worker failed, for as long as nobody else does better.
+    fn show_failure(&self, reason: &str) {
+        let error = v1::Error {
+            code: "worker_failed".to_owned(),
+            message: reason.to_owned(),
+            ..v1::Error::default()
+        };
+        self.status.send_modify(|status| status.error = Some(error));
     }
 
     fn send(&self, member: MemberId, message: Message) {
