@@ -22,9 +22,6 @@ use crate::machine::{Position, RoundId};
 use crate::wire;
 use crate::worker::session::Session;
 
-/// Parts in which a share is computed, so that progress shows.
-const PARTS: u32 = 4;
-
 /// One run's collective.
 pub(super) struct GrpcCollective {
     session: Arc<Mutex<Session>>,
@@ -133,10 +130,10 @@ impl Round {
                 room.merge(kept)?;
             }
         }
-        let mut missing = chunks.minus(room.chunks());
-        let part = missing.len().div_ceil(PARTS).max(1);
-        while !missing.is_empty() {
-            engine.accumulate(plan, &missing.take(part), room)?;
+        // All at once: in parts, threads would wait for each other at the end of each.
+        let missing = chunks.minus(room.chunks());
+        if !missing.is_empty() {
+            engine.accumulate(plan, &missing, room)?;
             session.progress();
         }
         let mut body = Vec::new();
