@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use snel_cluster::coordinator::FAILURE_BUDGET_MS;
 use snel_cluster::security;
 use snel_core::activation::Activation;
 use snel_cpu::InstructionSet;
 use snel_train::bench::Proposal;
-use snel_train::config::Split;
+use snel_train::config::{Cluster, Split};
 
 /// Trains energy-based models by the self-normalised likelihood, and uses them.
 #[derive(Debug, Parser)]
@@ -116,17 +117,6 @@ pub(crate) struct LaunchArgs {
     /// Worker processes [default: one for each core, of one thread each]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) workers: Option<u32>,
-    #[command(flatten)]
-    pub(crate) budget: Budget,
-}
-
-/// When to give up on a worker.
-#[derive(Debug, Args)]
-pub(crate) struct Budget {
-    /// A worker that is silent for so long counts as lost, milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 2000,
-        value_parser = clap::value_parser!(u64).range(50..=3_600_000))]
-    pub(crate) failure_budget_ms: u64,
 }
 
 /// Certificates and token.
@@ -162,8 +152,11 @@ pub(crate) struct CoordinatorArgs {
     /// the second line on stdout
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) http: Option<SocketAddr>,
-    #[command(flatten)]
-    pub(crate) budget: Budget,
+    /// A worker that is silent for so long counts as lost, milliseconds; a run may ask for longer
+    /// (`cluster.failure_budget_ms`)
+    #[arg(long, value_name = "MS", default_value_t = FAILURE_BUDGET_MS,
+        value_parser = clap::value_parser!(u64).range(Cluster::FAILURE_BUDGETS_MS))]
+    pub(crate) failure_budget_ms: u64,
     /// Take up this run only
     #[arg(long, value_name = "RUN", hide = true)]
     pub(crate) only: Option<String>,

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &CoordinatorArgs) -> Result<Exit, Failure> {
         dir: args.dir.clone(),
         listen: args.listen,
         http: args.http,
-        failure_budget: Duration::from_millis(args.budget.failure_budget_ms),
+        failure_budget: Duration::from_millis(args.failure_budget_ms),
         only: args.only.clone(),
         security: security::Settings {
             tls_client_ca: args.tls_client_ca.clone(),

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use snel_cluster::coordinator::FAILURE_BUDGET_MS;
 use snel_cluster::launch::{LaunchSettings, launch};
 use snel_proto::v1::RunPhase;
 use snel_train::config::Config;
@@ -21,7 +22,7 @@ use crate::interrupt::stop_flag;
 use crate::progress::Progress;
 
 pub(crate) fn run(args: &LaunchArgs) -> Result<Exit, Failure> {
-    let LaunchArgs { train, workers, budget } = args;
+    let LaunchArgs { train, workers } = args;
     let config = Config::load(&train.config, &train.overrides)?;
     let out = train.out.clone().unwrap_or_else(|| config.run_folder());
     // What is wrong with the data is found here, before any process is started.
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &LaunchArgs) -> Result<Exit, Failure> {
     let stop = stop_flag();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = workers.unwrap_or(cores as u32);
+    let budget = config.cluster.failure_budget_ms.unwrap_or(FAILURE_BUDGET_MS);
     let program = std::env::current_exe();
     let settings = LaunchSettings {
         program: program.map_err(|e| Failure::system("cannot find this program's file", e))?,
@@ -37,7 +39,7 @@ pub(crate) fn run(args: &LaunchArgs) -> Result<Exit, Failure> {
         resume: train.resume,
         workers,
         threads: train.compute.threads.map_or((cores / workers as usize).max(1), usize::from),
-        failure_budget: Duration::from_millis(budget.failure_budget_ms),
+        failure_budget: Duration::from_millis(budget),
         stop: &stop,
     };
     let progress = Progress::new(config.train.steps, train.json);

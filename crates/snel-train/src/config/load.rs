@@ -90,6 +90,7 @@ fn validate(config: &Config, mut check: Check<'_>) -> Vec<super::Fault> {
     config.train.check(&mut check);
     config.eval.check(&mut check);
     Output::check(&mut check);
+    config.cluster.check(&mut check);
     check.into_faults()
 }
 

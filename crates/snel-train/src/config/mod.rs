@@ -42,7 +42,7 @@ pub use error::ConfigError;
 pub use fault::{Fault, Location, Problem};
 pub use model::{Activation, Base, Energy, Model};
 pub use proposal::{Covariance, Proposal, ProposalKind, Shape};
-pub use reporting::{Eval, Output, Split};
+pub use reporting::{Cluster, Eval, Output, Split};
 pub use training::{Algorithm, Objective, ObjectiveKind, Optim, Schedule, Train};
 
 /// Everything that describes a run.
@@ -69,6 +69,8 @@ pub struct Config {
     pub eval: Eval,
     /// Where the run is written.
     pub output: Output,
+    /// A run of several workers.
+    pub cluster: Cluster,
 }
 
 impl Config {

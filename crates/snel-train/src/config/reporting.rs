@@ -1,5 +1,7 @@
-//! `[eval]` and `[output]`: what is measured at the end, and where the run is written.
+//! `[eval]`, `[output]` and `[cluster]`: what is measured at the end, where the run is written, and
+//! when its workers count as lost.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -69,5 +71,25 @@ impl Output {
 
     pub(super) fn check(check: &mut Check<'_>) {
         check.not_empty("output.dir");
+    }
+}
+
+/// A run of several workers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cluster {
+    /// A worker that is silent for so long counts as lost, milliseconds. Default: what the
+    /// coordinator was started with; never less, for that sets how often workers are heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_budget_ms: Option<u64>,
+}
+
+impl Cluster {
+    /// Budgets that make sense: shorter ones are within what a busy machine does anyway.
+    pub const FAILURE_BUDGETS_MS: RangeInclusive<u64> = 50..=3_600_000;
+
+    pub(super) fn check(&self, check: &mut Check<'_>) {
+        let key = "cluster.failure_budget_ms";
+        check.count(key, self.failure_budget_ms, Self::FAILURE_BUDGETS_MS);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fault::Problem;
 use super::refusal::keys_of;
-use super::{Config, Data, Eval, Model, Objective, Optim, Output, Proposal, Train};
+use super::{Cluster, Config, Data, Eval, Model, Objective, Optim, Output, Proposal, Train};
 
 /// Words of other programs for our keys.
 pub(super) const OTHER_WORDS: &[(&str, &str)] = &[
@@ -36,7 +36,7 @@ pub(super) const OTHER_WORDS: &[(&str, &str)] = &[
 ];
 
 /// Each group with its keys, as serde knows them.
-pub(super) fn groups() -> [(&'static str, &'static [&'static str]); 8] {
+pub(super) fn groups() -> [(&'static str, &'static [&'static str]); 9] {
     [
         ("data", keys_of::<Data>()),
         ("model", keys_of::<Model>()),
@@ -46,6 +46,7 @@ pub(super) fn groups() -> [(&'static str, &'static [&'static str]); 8] {
         ("train", keys_of::<Train>()),
         ("eval", keys_of::<Eval>()),
         ("output", keys_of::<Output>()),
+        ("cluster", keys_of::<Cluster>()),
     ]
 }
 

@@ -180,6 +180,8 @@ split = "test"
 dir = "runs/rings"
 tensorboard = true
 report = true
+
+[cluster]
 "#;
     assert_eq!(config.to_toml(), expected);
 }
