@@ -23,7 +23,7 @@ doc:
 ci:
     bash .ci/run
 
-# Searches for bytes that break a reader: config csv npy npz parquet idx container partial record
+# Searches for bytes that break a reader: config csv npy npz parquet idx container partial frames record
 fuzz target seconds="60":
     cp Cargo.lock fuzz/Cargo.lock
     cargo run --locked --quiet -p snel-tests --example seeds -- fuzz/corpus

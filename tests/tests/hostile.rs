@@ -78,6 +78,11 @@ fn partial() {
 }
 
 #[test]
+fn frames() {
+    survive("frames", 30_000);
+}
+
+#[test]
 fn record() {
     survive("record", 30_000);
 }

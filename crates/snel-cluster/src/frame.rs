@@ -16,16 +16,20 @@ pub(crate) const MESSAGE_LIMIT: usize = PIECE + (64 << 10);
 
 /// What every frame of a body says.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Label {
-    pub(crate) run: String,
-    pub(crate) round: v1::Round,
-    pub(crate) digest: Bytes,
-    pub(crate) kind: v1::ArtifactKind,
+pub struct Label {
+    /// The run.
+    pub run: String,
+    /// The round.
+    pub round: v1::Round,
+    /// Digest of the sender's state, or of nothing.
+    pub digest: Bytes,
+    /// Which file, if it is one.
+    pub kind: v1::ArtifactKind,
 }
 
 /// Why frames do not make a body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FrameError {
+pub enum FrameError {
     /// A frame is missing, repeated, or of another body.
     #[error("frame {found} came where frame {expected} was due")]
     Sequence {
@@ -49,7 +53,7 @@ pub(crate) enum FrameError {
 }
 
 /// `body` in frames.
-pub(crate) fn split(label: &Label, body: &Bytes) -> impl Iterator<Item = v1::Frame> {
+pub fn split(label: &Label, body: &Bytes) -> impl Iterator<Item = v1::Frame> {
     let pieces = body.len().div_ceil(PIECE).max(1);
     (0..pieces).map(move |i| {
         let data = body.slice(i * PIECE..((i + 1) * PIECE).min(body.len()));
@@ -68,7 +72,7 @@ pub(crate) fn split(label: &Label, body: &Bytes) -> impl Iterator<Item = v1::Fra
 
 /// Puts one body after another together.
 #[derive(Debug, Default)]
-pub(crate) struct Assembler {
+pub struct Assembler {
     label: Option<Label>,
     next: u32,
     body: Vec<u8>,
@@ -79,7 +83,7 @@ impl Assembler {
     ///
     /// # Errors
     /// [`FrameError`]; what was gathered is lost.
-    pub(crate) fn push(
+    pub fn push(
         &mut self,
         frame: v1::Frame,
         limit: usize,

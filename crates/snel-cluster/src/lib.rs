@@ -7,7 +7,7 @@
 
 pub mod client;
 pub mod coordinator;
-mod frame;
+pub mod frame;
 pub mod launch;
 mod limits;
 pub mod machine;
@@ -17,4 +17,4 @@ mod watching;
 mod wire;
 pub mod worker;
 
-pub use wire::error_text;
+pub use wire::{error_of, error_text};

@@ -13,10 +13,14 @@ mod seeds;
 
 pub use damage::{Draws, damage};
 
+use bytes::Bytes;
+use prost::Message;
+use snel_cluster::frame::{Assembler, Label, split};
 use snel_cluster::record::History;
 use snel_core::layout::Layout;
 use snel_core::partial::Partial;
 use snel_data::{DataError, ReadOptions};
+use snel_proto::v1;
 use snel_train::checkpoint::Checkpoint;
 use snel_train::config::{Config, ConfigError};
 use snel_train::model_file::ModelFile;
@@ -36,7 +40,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "config", read: config, seeds: seeds::config },
     Target { name: "csv", read: csv, seeds: seeds::csv },
     Target { name: "npy", read: npy, seeds: seeds::npy },
@@ -45,6 +49,7 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "idx", read: idx, seeds: seeds::idx },
     Target { name: "container", read: container, seeds: seeds::container },
     Target { name: "partial", read: partial, seeds: seeds::partial },
+    Target { name: "frames", read: frames, seeds: seeds::frames },
     Target { name: "record", read: record, seeds: seeds::record },
 ];
 
@@ -133,6 +138,35 @@ pub fn partial(bytes: &[u8]) -> bool {
         }
     }
     true
+}
+
+/// Frames of bodies, each with its length before it: what is put together is no longer than was
+/// allowed, and comes back when it is split again.
+pub fn frames(mut bytes: &[u8]) -> bool {
+    const LIMIT: usize = 1000;
+    let mut assembler = Assembler::default();
+    let mut whole = 0;
+    while !bytes.is_empty() {
+        let Ok(frame) = v1::Frame::decode_length_delimited(&mut bytes) else { return false };
+        match assembler.push(frame, LIMIT) {
+            Ok(None) => {}
+            Ok(Some((label, body))) => {
+                assert!(body.len() <= LIMIT);
+                assert_eq!(reassembled(&label, &body), Some((label, body)));
+                whole += 1;
+            }
+            Err(error) => {
+                printable(&error);
+                return false;
+            }
+        }
+    }
+    whole > 0
+}
+
+fn reassembled(label: &Label, body: &Bytes) -> Option<(Label, Bytes)> {
+    let mut assembler = Assembler::default();
+    split(label, body).find_map(|frame| assembler.push(frame, body.len()).expect("own frames"))
 }
 
 /// The record of a run: what is taken is a beginning of the file that says the same alone.

@@ -2,9 +2,11 @@
 
 use arrow::array::{ArrayRef, BooleanArray, Float32Array, Int64Array};
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use prost::Message;
 use snel_cluster::record::{Entry, Record};
 use snel_core::activation::Activation;
 use snel_core::chunks::ChunkSet;
@@ -17,6 +19,7 @@ use snel_core::problem::{Base, Model};
 use snel_core::state::State;
 use snel_core::statistics::Tally;
 use snel_data::{Standardise, write_rows};
+use snel_proto::v1;
 use snel_train::checkpoint::{Checkpoint, Progress};
 use snel_train::config::Config;
 use snel_train::model_file::{ModelFile, ModelHeader};
@@ -168,6 +171,27 @@ pub(super) fn record() -> Vec<Vec<u8>> {
             })
         })
         .collect()
+}
+
+/// A body in one frame, and two in several, one after the other.
+pub(super) fn frames() -> Vec<Vec<u8>> {
+    let frame = |sequence: u32, last, data: &'static [u8], step| v1::Frame {
+        run: "rings".to_owned(),
+        round: Some(v1::Round { epoch: 2, step, attempt: 0 }),
+        sequence,
+        last,
+        checksum: crc32c::crc32c(data),
+        data: Bytes::from_static(data),
+        digest: Bytes::from_static(&[7; 16]),
+        kind: v1::ArtifactKind::Checkpoint.into(),
+    };
+    let one = [frame(0, true, b"alone", 3)];
+    let two = [frame(0, false, b"first, ", 4), frame(1, true, b"second", 4)];
+    let three = [frame(0, false, b"a", 5), frame(1, false, b"", 5), frame(2, true, b"b", 5)];
+    let encode = |frames: &[v1::Frame]| {
+        frames.iter().flat_map(Message::encode_length_delimited_to_vec).collect()
+    };
+    vec![encode(&one), encode(&two), encode(&[&two[..], &three[..]].concat())]
 }
 
 fn model_file(model: Model) -> Vec<u8> {
