@@ -134,6 +134,37 @@ fn two_runs_share_the_workers() {
     }
 }
 
+/// What ended under one coordinator can be listed, fetched and taken further under the next.
+#[test]
+fn ended_runs_outlive_their_coordinator() {
+    let place = Place::with_small();
+    let more = ["--set", "train.steps=200"];
+    place.ok(&["train", "small.toml", "--out", "run"]);
+    place.ok(&[&["train", "small.toml", "--out", "run", "--resume"], &more[..]].concat());
+    let (first, url) = coordinator(&place, &[]);
+    let first_worker = worker(&place, &url, "w");
+    place.ok(&["run", "submit", "small.toml", "--name", "done", "--coordinator", &url]);
+    place.ok(&["run", "submit", "small.toml", "--name", "ended", "--coordinator", &url]);
+    place.ok(&["run", "watch", "done", "--coordinator", &url]);
+    place.ok(&["run", "watch", "ended", "--coordinator", &url]);
+    drop((first, first_worker));
+
+    let (_second, url) = coordinator(&place, &[]);
+    let at = ["--coordinator", &url];
+    let shown = place.ok(&[&["run", "show", "ended", "--json"], &at[..]].concat()).json();
+    assert_eq!((&shown["phase"], &shown["step"]), (&"finished".into(), &120.into()));
+    let list = place.ok(&[&["run", "list"], &at[..]].concat()).stdout;
+    assert!(list.contains("done") && list.contains("ended"), "{list}");
+    place.ok(&[&["run", "fetch", "done", "--out", "fetched.safetensors"], &at[..]].concat());
+    assert!(place.read("fetched.safetensors") == place.read("runs/done/model.safetensors"));
+    place.ok(&[&["run", "watch", "done"], &at[..]].concat());
+    let _worker = worker(&place, &url, "w");
+    let submit = ["run", "submit", "small.toml", "--name", "done", "--resume"];
+    place.ok(&[&submit[..], &more, &at].concat());
+    place.ok(&[&["run", "watch", "done"], &at[..]].concat());
+    assert!(place.read("runs/done/model.safetensors") == place.read(MODEL));
+}
+
 #[test]
 fn what_cannot_be_is_refused_with_a_way_out() {
     let place = Place::with_small();
@@ -150,7 +181,7 @@ fn what_cannot_be_is_refused_with_a_way_out() {
     refuses(&["run", "drain", "nobody"], 2, &["nobody"]);
     let submit = ["run", "submit", "small.toml", "--name", "twice"];
     place.ok(&[&submit[..], &["--coordinator", &url]].concat());
-    refuses(&submit, 2, &["twice", "--resume"]);
+    refuses(&submit, 2, &["twice", "run watch"]);
     refuses(&["run", "fetch", "twice", "--file", "../../etc/passwd", "--out", "x"], 2, &["folder"]);
     // Data that is nowhere fails the worker, which says so; the run does not hang in silence.
     place.write("no-data.toml", "[data]\npath = \"/nowhere/rows.csv\"\n[train]\nsteps = 10\n");

@@ -6,11 +6,14 @@
 mod chaos;
 mod cluster;
 mod commands;
+mod credentials;
 mod gaussian;
 mod hostile_peers;
 mod memory;
 mod network;
 mod same_bits;
 mod snel;
+#[cfg(target_os = "linux")]
+mod stuck;
 mod unbreakable;
 mod watching;

@@ -1,11 +1,13 @@
 //! Failures of the cluster's commands.
 
+use std::error::Error;
+
 use snel_cluster::client::ClientError;
 use snel_cluster::coordinator::CoordinatorError;
-use snel_cluster::error_text;
 use snel_cluster::launch::LaunchError;
 use snel_cluster::security::SecurityError;
 use snel_cluster::worker::LinkError;
+use snel_cluster::{error_of, error_text};
 use snel_proto::v1;
 use tonic::{Code, Status};
 
@@ -73,8 +75,19 @@ impl From<LaunchError> for Failure {
 #[error("{0}")]
 struct Refusal(String);
 
+/// A connection that broke instead of an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the coordinator did not answer")]
+struct Broken(#[source] Status);
+
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
+        // Only what did not come from the coordinator has a cause.
+        if status.source().is_some() && error_of(&status).code.is_empty() {
+            // A certificate is looked at when the connection stands already.
+            let hint = "if it asks for certificates, give yours with --tls-cert and --tls-key";
+            return Self::new(Broken(status), Some(hint.to_owned()), Exit::TryAgain);
+        }
         let (hint, exit) = match status.code() {
             Code::Unauthenticated => {
                 (Some("give the coordinator's token with --token-file"), Exit::Usage)
@@ -89,7 +102,9 @@ impl From<Status> for Failure {
             Code::Unavailable | Code::DeadlineExceeded => (None, Exit::TryAgain),
             _ => (None, Exit::Failed),
         };
-        Self::new(Refusal(status.message().to_owned()), hint.map(str::to_owned), exit)
+        let error = error_of(&status);
+        let hint = Some(error.hint.clone()).filter(|h| !h.is_empty()).or(hint.map(str::to_owned));
+        Self::new(Refusal(error_text(&error)), hint, exit)
     }
 }
 
