@@ -3,8 +3,10 @@
 use std::error::Error;
 
 use bytes::Bytes;
+use prost::Message;
 use snel_core::chunks::ChunkSet;
 use snel_proto::v1;
+use tonic::{Code, Status};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::machine::{Digest, Outcome, RoundId};
@@ -78,4 +80,81 @@ pub fn error_text(error: &v1::Error) -> String {
         text.push_str(cause);
     }
     text
+}
+
+/// How an [`v1::Error`] is named among the details of a status.
+const ERROR_TYPE: &str = "type.googleapis.com/snel.v1.Error";
+/// Characters of a status's text: it travels in a header, twice, and headers are short.
+const STATUS_TEXT: usize = 2000;
+
+/// A status that says `error` in a sentence and carries it as a detail, in the way of
+/// `google.rpc.Status`.
+pub(crate) fn refusal(code: Code, mut error: v1::Error) -> Status {
+    let message: String = error_text(&error).chars().take(STATUS_TEXT).collect();
+    let mut left = STATUS_TEXT;
+    let texts = [&mut error.message, &mut error.hint].into_iter().chain(&mut error.causes);
+    for text in texts {
+        *text = text.chars().take(left).collect();
+        left -= text.chars().count();
+    }
+    error.causes.retain(|cause| !cause.is_empty());
+    let detail = prost_types::Any { type_url: ERROR_TYPE.to_owned(), value: error.encode_to_vec() };
+    let status = tonic_types::pb::Status {
+        code: code.into(),
+        message: message.clone(),
+        details: vec![detail],
+    };
+    Status::with_details(code, message, status.encode_to_vec().into())
+}
+
+/// What a status carries, or else what it says.
+pub fn error_of(status: &Status) -> v1::Error {
+    let details = tonic_types::pb::Status::decode(status.details());
+    let details = details.map(|status| status.details).unwrap_or_default();
+    let error = details.iter().find(|any| any.type_url == ERROR_TYPE);
+    error.and_then(|any| v1::Error::decode(&*any.value).ok()).unwrap_or_else(|| v1::Error {
+        message: status.message().to_owned(),
+        ..v1::Error::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_carries_its_error() {
+        let error = v1::Error {
+            code: "data_unreadable".to_owned(),
+            message: "cannot read rows".to_owned(),
+            hint: "look at the file".to_owned(),
+            causes: vec!["the disk".to_owned(), "a cable".to_owned()],
+            worker: "w1".to_owned(),
+            epoch: 3,
+            step: 17,
+            ..v1::Error::default()
+        };
+        let status = refusal(Code::DataLoss, error.clone());
+        assert_eq!(status.message(), "cannot read rows: the disk: a cable");
+        assert_eq!(error_of(&status), error);
+        let bare = Status::internal("words alone");
+        assert_eq!(error_of(&bare).message, "words alone");
+        let foreign =
+            Status::with_details(Code::Internal, "words", Bytes::from_static(b"\xff\x01"));
+        assert_eq!(error_of(&foreign).message, "words");
+    }
+
+    /// Headers of more than 16 KiB are refused by most peers.
+    #[test]
+    fn a_long_story_is_cut() {
+        let error = v1::Error {
+            message: "ü".repeat(1500),
+            causes: vec!["cause".repeat(300); 50],
+            ..v1::Error::default()
+        };
+        let status = refusal(Code::Internal, error);
+        assert!(status.message().chars().count() <= STATUS_TEXT);
+        assert!(status.details().len() < 10_000, "{}", status.details().len());
+        assert_eq!(error_of(&status).causes.len(), 1);
+    }
 }

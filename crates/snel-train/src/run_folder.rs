@@ -4,6 +4,7 @@
 //! 1. A folder that holds a run is never started over: it is resumed, or another one is taken.
 //! 2. `config.toml` is the resolved config; it is written first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +74,7 @@ const MAY_DIFFER: &[&str] = &[
     "train.min_ess",
     "eval",
     "output",
+    "cluster",
     "data.memory_limit_mib",
 ];
 
@@ -177,30 +179,33 @@ impl RunFolder {
     }
 }
 
-/// Keys whose change would change the steps, with old and new values.
-fn differences(old: &Config, new: &Config) -> Vec<String> {
-    let flat = |config: &Config| {
-        let mut keys = std::collections::BTreeMap::new();
-        if let Ok(table) = toml::Table::try_from(config) {
-            flatten("", &toml::Value::Table(table), &mut keys);
-        }
-        keys
-    };
-    let (old, new) = (flat(old), flat(new));
-    let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let allowed = |key: &str| {
+/// The keys of a config that a run's steps depend on, with their values as TOML.
+pub fn keys_of_steps(config: &Config) -> BTreeMap<String, String> {
+    let may_differ = |key: &str| {
         MAY_DIFFER
             .iter()
             .any(|a| key == *a || key.strip_prefix(a).is_some_and(|r| r.starts_with('.')))
     };
+    let mut keys = BTreeMap::new();
+    if let Ok(table) = toml::Table::try_from(config) {
+        flatten("", &toml::Value::Table(table), &mut keys);
+    }
+    keys.retain(|key, _| !may_differ(key));
+    keys
+}
+
+/// Keys whose change would change the steps, with old and new values.
+fn differences(old: &Config, new: &Config) -> Vec<String> {
+    let (old, new) = (keys_of_steps(old), keys_of_steps(new));
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let show = |value: Option<&String>| value.map_or("unset", |v| v.as_str()).to_owned();
     keys.into_iter()
-        .filter(|key| !allowed(key) && old.get(*key) != new.get(*key))
+        .filter(|key| old.get(*key) != new.get(*key))
         .map(|key| format!("{key} was {} and is {}", show(old.get(key)), show(new.get(key))))
         .collect()
 }
 
-fn flatten(key: &str, value: &toml::Value, out: &mut std::collections::BTreeMap<String, String>) {
+fn flatten(key: &str, value: &toml::Value, out: &mut BTreeMap<String, String>) {
     if let toml::Value::Table(table) = value {
         for (name, value) in table {
             let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };

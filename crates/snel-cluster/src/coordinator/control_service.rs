@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::coordinator::hub::Hub;
 use crate::coordinator::runner::Input;
@@ -48,7 +48,13 @@ impl Control {
 }
 
 fn no_run(run: &str) -> Status {
-    Status::not_found(format!("there is no run {run:?}; ListRuns tells which there are"))
+    let error = v1::Error {
+        code: "no_such_run".to_owned(),
+        message: format!("there is no run {run:?}"),
+        hint: "`snel run list` (ListRuns) tells which there are".to_owned(),
+        ..v1::Error::default()
+    };
+    wire::refusal(Code::NotFound, error)
 }
 
 type Watched = Pin<Box<dyn Stream<Item = Result<v1::WatchResponse, Status>> + Send>>;
@@ -68,13 +74,16 @@ impl ControlService for Control {
         let name = request.run.clone();
         let submitted = tokio::task::spawn_blocking(move || runs.submit(&request)).await;
         submitted.map_err(|e| Status::internal(e.to_string()))?.map_err(|error| {
-            let text = wire::error_text(&wire::error_to_wire("submit", &error, None));
-            match error {
-                SubmitError::Exists(_) => Status::already_exists(text),
-                SubmitError::Name(_) | SubmitError::Config(_) => Status::invalid_argument(text),
-                SubmitError::Folder(_) => Status::failed_precondition(text),
-                SubmitError::Runner(_) | SubmitError::File(_) => Status::internal(text),
-            }
+            let (code, word) = match error {
+                SubmitError::Exists(_) => (Code::AlreadyExists, "run_exists"),
+                SubmitError::Name(_) => (Code::InvalidArgument, "bad_name"),
+                SubmitError::Config(_) => (Code::InvalidArgument, "bad_config"),
+                SubmitError::Folder(_) => (Code::FailedPrecondition, "bad_folder"),
+                SubmitError::Runner(_) | SubmitError::File(_) => (Code::Internal, "no_storage"),
+            };
+            let hint = error.hint();
+            let error = wire::error_to_wire(word, &error, hint);
+            wire::refusal(code, v1::Error { run: name.clone(), ..error })
         })?;
         Ok(Response::new(v1::SubmitResponse { run: Some(self.status(&name)?) }))
     }
@@ -187,7 +196,13 @@ impl ControlService for Control {
         if self.hub.drain_by_name(&worker) {
             return Ok(Response::new(v1::DrainResponse {}));
         }
-        Err(Status::not_found(format!("there is no worker {worker:?}")))
+        let error = v1::Error {
+            code: "no_such_worker".to_owned(),
+            message: format!("there is no worker {worker:?}"),
+            hint: "`snel worker-list` (ListWorkers) tells which there are".to_owned(),
+            ..v1::Error::default()
+        };
+        Err(wire::refusal(Code::NotFound, error))
     }
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Result<Response<Fetched>, Status> {

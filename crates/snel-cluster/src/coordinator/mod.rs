@@ -6,6 +6,7 @@
 //! hub knows which worker is in which run.
 
 mod control_service;
+mod ended;
 mod hub;
 pub(crate) mod journal;
 mod outbox;
@@ -13,6 +14,7 @@ mod runner;
 mod runs;
 mod sight;
 mod status;
+mod syncer;
 pub(crate) mod tallies;
 mod work_service;
 
@@ -47,6 +49,9 @@ use crate::watching::{self, Readiness};
 
 /// A peer that does not say what it wants, or does not get an answer, for so long is let go.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// A worker that is silent for so many milliseconds counts as lost, unless it is said otherwise.
+pub const FAILURE_BUDGET_MS: u64 = 2000;
 
 /// What a coordinator is told on its command line.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ use snel_train::config::{Config, ConfigError};
 use snel_train::file::{FileError, create_folder, write_atomically};
 use snel_train::run_folder::{RunFolder, RunFolderError};
 
+use crate::coordinator::ended::ended;
 use crate::coordinator::hub::Hub;
 use crate::coordinator::runner::{self, RunnerError, Submission, record_path};
 use crate::record::{History, RecordError};
@@ -20,7 +21,7 @@ pub enum SubmitError {
     #[error("{0:?} is no name of a run: use letters, digits, `-`, `_` and `.`, not at the start")]
     Name(String),
     /// There is a run of that name.
-    #[error("there is a run {0:?}; resume it, or take another name")]
+    #[error("there is a run {0:?}, and it goes on")]
     Exists(String),
     /// The config is wrong.
     #[error(transparent)]
@@ -34,6 +35,18 @@ pub enum SubmitError {
     /// A file cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl SubmitError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint().map(Into::into),
+            Self::Exists(_) => Some("watch it with `snel run watch`, or take another name".into()),
+            Self::Folder(_) => Some("go on with --resume, or choose another name or folder".into()),
+            Self::Name(_) | Self::Runner(_) | Self::File(_) => None,
+        }
+    }
 }
 
 /// The folder in which runs are.
@@ -54,7 +67,8 @@ impl Runs {
         self.dir.join(run)
     }
 
-    /// Takes up the runs that had not ended; of `only` one, if that is said.
+    /// Takes up the runs that had not ended, and shows those that had; of `only` one, if that is
+    /// said.
     ///
     /// # Errors
     /// [`SubmitError`] of the first that cannot be opened.
@@ -76,12 +90,13 @@ impl Runs {
                 }
                 Err(error) => return Err(RunnerError::from(error).into()),
             };
-            if history.outcome().is_some() {
-                continue;
-            }
             let (folder, config) = RunFolder::open(folder.path())?;
             let submission = self.submission(&name).unwrap_or(Submission { order: 0, wanted: 0 });
-            runner::open(&self.hub, &name, &folder, config, &submission)?;
+            if history.outcome().is_some() {
+                self.hub.insert_run(&name, ended(&name, &folder, &config, &submission, &history));
+            } else {
+                runner::open(&self.hub, &name, &folder, config, &submission)?;
+            }
         }
         Ok(())
     }

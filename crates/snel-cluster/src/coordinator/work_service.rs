@@ -80,7 +80,7 @@ impl WorkService for Work {
             };
             if let Some(status) = end {
                 hub.complain(&name, status.message());
-                connection.outbox.end(status);
+                connection.outbox.end(connection.explained(&status, name));
             }
             hub.leave(member);
         });
@@ -95,6 +95,8 @@ struct Connection {
     outbox: Outbox,
     waiting: Arc<Semaphore>,
     shape: Option<Shape>,
+    /// Run and round that its last message was about.
+    place: (String, v1::Round),
     partial: Assembler,
     snapshot: Assembler,
     artifact: Assembler,
@@ -108,10 +110,24 @@ impl Connection {
             outbox,
             waiting: Arc::new(Semaphore::new(WAITING)),
             shape: None,
+            place: Default::default(),
             partial: Assembler::default(),
             snapshot: Assembler::default(),
             artifact: Assembler::default(),
         }
+    }
+
+    /// A status with all that is known of where it came to it.
+    fn explained(&self, status: &Status, worker: String) -> Status {
+        let (run, v1::Round { epoch, step, .. }) = self.place.clone();
+        let message = status.message().to_owned();
+        let code = "protocol_broken".to_owned();
+        let error = v1::Error { code, message, run, worker, epoch, step, ..v1::Error::default() };
+        wire::refusal(status.code(), error)
+    }
+
+    fn stands_at(&mut self, run: &str, round: Option<v1::Round>) {
+        self.place = (run.to_owned(), round.unwrap_or_default());
     }
 
     async fn take(&mut self, message: Message) -> Result<(), Status> {
@@ -128,6 +144,7 @@ impl Connection {
             }
             Message::Prepared(prepared) => self.prepared(prepared)?,
             Message::Arrived(arrived) => {
+                self.stands_at(&arrived.run, arrived.round);
                 let position = Position {
                     round: wire::round_from_wire(arrived.round),
                     kept: wire::chunks_from_wire(&arrived.kept).ok_or_else(bad_chunks)?,
@@ -140,11 +157,13 @@ impl Connection {
                 None => return Ok(()),
             },
             Message::Ready(ready) => {
+                self.stands_at(&ready.run, ready.round);
                 let round = wire::round_from_wire(ready.round);
                 let digest = wire::digest_from_wire(&ready.digest).ok_or_else(bad_digest)?;
                 (Some(ready.run), Input::Event(Event::Ready { member, round, digest }))
             }
             Message::Snapshot(frame) => {
+                self.stands_at(&frame.run, frame.round);
                 let limit = state_limit(self.shape()?);
                 let Some((label, body)) = self.snapshot.push(frame, limit).map_err(bad_frame)?
                 else {
@@ -153,6 +172,7 @@ impl Connection {
                 (Some(label.run), Input::Snapshot { member, step: label.round.step, body })
             }
             Message::Artifact(frame) => {
+                self.stands_at(&frame.run, frame.round);
                 let limit = state_limit(self.shape()?);
                 let Some((label, body)) = self.artifact.push(frame, limit).map_err(bad_frame)?
                 else {
@@ -205,6 +225,7 @@ impl Connection {
 
     /// A frame of a partial; with the last one its sums.
     fn partial(&mut self, frame: v1::Frame) -> Result<Option<(Option<String>, Input)>, Status> {
+        self.stands_at(&frame.run, frame.round);
         let limit = sum_limit(self.shape()?);
         let Some((label, body)) = self.partial.push(frame, limit).map_err(bad_frame)? else {
             return Ok(None);

@@ -11,6 +11,38 @@ use crate::machine::member::{Member, Stage};
 use crate::machine::{Action, Fate, Machine, MemberId, Outcome, Phase, Position, release};
 use crate::record::Entry;
 
+/// How a run ended, as its record says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps are done.
+    Finished,
+    /// Validation did not improve any more.
+    StoppedEarly,
+    /// Somebody stopped it.
+    Interrupted,
+    /// It could not go on.
+    Failed,
+}
+
+impl Ending {
+    const ALL: [Self; 4] = [Self::Finished, Self::StoppedEarly, Self::Interrupted, Self::Failed];
+
+    /// The record's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::StoppedEarly => "stopped early",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// What a word of the record means.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ending| ending.word() == word)
+    }
+}
+
 impl Machine {
     pub(super) fn finished(
         &mut self,
@@ -105,13 +137,13 @@ impl Machine {
     pub(super) fn end(&mut self, outcome: Result<Outcome, String>, out: &mut Vec<Action>) {
         self.phase = Phase::Ended;
         self.round = None;
-        let word = match &outcome {
-            Ok(Outcome::Finished) => "finished",
-            Ok(Outcome::StoppedEarly) => "stopped early",
-            Ok(Outcome::Interrupted) => "interrupted",
-            Err(_) => "failed",
+        let ending = match &outcome {
+            Ok(Outcome::Finished) => Ending::Finished,
+            Ok(Outcome::StoppedEarly) => Ending::StoppedEarly,
+            Ok(Outcome::Interrupted) => Ending::Interrupted,
+            Err(_) => Ending::Failed,
         };
-        out.push(Action::Record(Entry::Ended { outcome: word.to_owned() }));
+        out.push(Action::Record(Entry::Ended { outcome: ending.word().to_owned() }));
         out.push(Action::End { outcome, step: self.next.step });
         for (member, m) in std::mem::take(&mut self.members) {
             release(out, member, "the run has ended", m.draining.unwrap_or(Fate::Free));

@@ -38,6 +38,7 @@ use crate::machine::member::Member;
 use crate::machine::round::{Round, Sums};
 use crate::record::Entry;
 
+pub use ending::Ending;
 pub use member::Stage;
 
 /// One connection of a worker that takes part in the run.
@@ -349,7 +350,7 @@ pub enum Fate {
 pub struct Settings {
     /// Workers that the run waits for before it starts, if they come in time.
     pub wanted: usize,
-    /// `cluster.failure_budget`: a worker that is silent for so long is lost.
+    /// `cluster.failure_budget_ms`: a worker that is silent for so long is lost.
     pub budget: Duration,
     /// Time that a worker may compute without progress before any step was timed.
     pub patience: Duration,

@@ -130,7 +130,7 @@ async fn keep_up(identity: Identity, shared: &Shared, tx: &mpsc::Sender<Incoming
         }
         let end = match status.code() {
             Code::Unauthenticated | Code::PermissionDenied | Code::FailedPrecondition => {
-                Some(LinkError::Refused(status.message().to_owned()))
+                Some(LinkError::Refused(wire::error_text(&wire::error_of(&status))))
             }
             _ => identity.give_up.filter(|limit| lost.elapsed() > *limit).map(|limit| {
                 LinkError::Unreachable {

@@ -313,8 +313,12 @@ impl Session {
 
     /// Says that this worker cannot go on with a run.
     pub(super) fn fail(&mut self, run: &str, error: &v1::Error) {
+        let position = self.run.as_ref().and_then(|run| run.position.as_ref());
+        let step = position.map_or(0, |position| position.round.step);
+        let epoch = self.membership.epoch;
+        let error = v1::Error { run: run.to_owned(), epoch, step, ..error.clone() };
         self.set_run(None);
-        self.send(Out::Failed(v1::Failed { run: run.to_owned(), error: Some(error.clone()) }));
+        self.send(Out::Failed(v1::Failed { run: run.to_owned(), error: Some(error) }));
     }
 }
 

@@ -14,6 +14,7 @@ use snel_proto::v1::work_response::Message as In;
 use snel_train::checkpoint::{Checkpoint, Progress};
 use snel_train::config::Config;
 use snel_train::model_file::ModelHeader;
+use snel_train::run_folder::keys_of_steps;
 use snel_train::setup::{Setup, prepare};
 use snel_train::store::StoreError;
 use snel_train::trainer::{Outcome, TrainError, Trainer};
@@ -58,8 +59,10 @@ impl Task {
             .map_err(|e| Box::new(wire::error_to_wire("engine", &e, None)))?;
         let fingerprint = engine.fingerprint().to_string();
         let header = setup.model_header(config.seed, fingerprint.clone());
-        // Model, units and settings in one text: equal problems have equal digests.
-        let problem = serde_json::to_string(&(&header, &text)).unwrap_or_default();
+        // Model, units and what the steps depend on in one text: equal problems have equal digests,
+        // also if a run is resumed for longer.
+        let problem = (&header, keys_of_steps(&config));
+        let problem = serde_json::to_string(&problem).unwrap_or_default();
         let shape = Shape {
             parameters: setup.problem.layout.len() as u64,
             chunks: setup.batching.plan(0, 0).n_chunks(),

@@ -7,6 +7,9 @@
 //!    lose the record of its last steps: then the workers know better, and are believed.
 //! 3. Of metrics and artifacts that several workers send, one is kept.
 
+mod shown;
+mod storage;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,28 +20,27 @@ use serde::{Deserialize, Serialize};
 use snel_core::partial::{Partial, StepError};
 use snel_proto::v1;
 use snel_proto::v1::work_response::Message;
-use snel_train::checkpoint::{Checkpoint, Checkpoints};
+use snel_train::checkpoint::Checkpoints;
 use snel_train::config::Config;
 use snel_train::container::ContainerError;
-use snel_train::file::{FileError, write_atomically};
-use snel_train::metrics::Record as MetricRecord;
+use snel_train::file::FileError;
 use snel_train::model_file::ModelFile;
 use snel_train::run_folder::RunFolder;
 use snel_train::sink::tensorboard::TensorBoard;
 use snel_train::sink::{JsonLines, Sink};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, watch};
 
-use crate::coordinator::control_service::phase_word;
 use crate::coordinator::hub::{Hub, Run};
 use crate::coordinator::journal::Kind;
 use crate::coordinator::outbox::Outbox;
 use crate::coordinator::status::{Inside, RunView, Update};
+use crate::coordinator::syncer::Syncer;
 use crate::coordinator::tallies::Tallies;
 use crate::frame::{self, Label};
 use crate::limits::sum_limit;
 use crate::machine::{
-    Action, Digest, Event, Fate, Machine, MemberId, Outcome, Past, PayloadId, Phase, RoundId,
-    Settings, Stage, Verdict,
+    Action, Digest, Event, Fate, Machine, MemberId, Past, PayloadId, Phase, RoundId, Settings,
+    Verdict,
 };
 use crate::record::{Entry, History, HistoryError, Record, RecordError};
 use crate::watching::curves::Curves;
@@ -74,6 +76,11 @@ pub(super) enum Input {
 pub(super) struct Inbox(mpsc::UnboundedSender<(Input, Option<OwnedSemaphorePermit>)>);
 
 impl Inbox {
+    /// Of nobody.
+    pub(super) fn closed() -> Self {
+        Self(mpsc::unbounded_channel().0)
+    }
+
     pub(super) fn put(&self, input: Input) {
         let _ = self.0.send((input, None));
     }
@@ -174,9 +181,10 @@ pub(super) fn open(
     if config.output.tensorboard {
         sinks.push(Box::new(TensorBoard::start(folder.path(), history.next_step())?));
     }
+    let wanted_budget = config.cluster.failure_budget_ms.map(Duration::from_millis);
     let settings = Settings {
         wanted: submission.wanted.max(1) as usize,
-        budget: hub.budget,
+        budget: wanted_budget.map_or(hub.budget, |wanted| wanted.max(hub.budget)),
         patience: PATIENCE,
     };
     let past = Past {
@@ -437,16 +445,6 @@ impl Runner {
         self.hub.released(member, fate, reason);
     }
 
-    /// Why a worker failed, for as long as nobody else does better.
-    fn show_failure(&self, reason: &str) {
-        let error = v1::Error {
-            code: "worker_failed".to_owned(),
-            message: reason.to_owned(),
-            ..v1::Error::default()
-        };
-        self.status.send_modify(|status| status.error = Some(error));
-    }
-
     fn send(&self, member: MemberId, message: Message) {
         // A worker that is gone is found so by its connection.
         if let Some(link) = self.links.get(&member) {
@@ -482,87 +480,6 @@ impl Runner {
         }
     }
 
-    fn start_from_disk(&mut self, members: &[MemberId], step: u64) -> Result<(), RunnerError> {
-        let newest = self.checkpoints.newest()?;
-        match newest.filter(|(checkpoint, _)| checkpoint.state.step == step && step > 0) {
-            Some((checkpoint, _)) => {
-                let body = Bytes::from(checkpoint.to_bytes()?);
-                self.start(members, Some(&body));
-            }
-            None => self.start(members, None),
-        }
-        Ok(())
-    }
-
-    /// Gives members a state to start from.
-    fn start(&self, members: &[MemberId], body: Option<&Bytes>) {
-        let start = v1::Start {
-            run: self.name.clone(),
-            fresh: body.is_none(),
-            stored_best: self.stored_best,
-            stored_checkpoint: self.stored_checkpoint,
-        };
-        let label = Label { run: self.name.clone(), ..Label::default() };
-        for &member in members {
-            if let (Some(link), Some(body)) = (self.links.get(&member), body) {
-                link.outbox.make_room(body.len());
-            }
-            self.send(member, Message::Start(start.clone()));
-            for frame in body.into_iter().flat_map(|body| frame::split(&label, body)) {
-                self.send(member, Message::State(frame));
-            }
-        }
-    }
-
-    /// Puts a file of the run on the disk and tells the workers.
-    fn keep(&mut self, kind: v1::ArtifactKind, step: u64, body: &Bytes) -> Result<(), RunnerError> {
-        match kind {
-            v1::ArtifactKind::Checkpoint => {
-                let path = self.checkpoints.path(step);
-                // Read before it is kept: nobody's word is taken for a file's soundness.
-                let checkpoint = Checkpoint::from_bytes(&path, body)?;
-                // The disk must not know a state of which the record does not know the steps.
-                self.record.sync()?;
-                self.checkpoints.keep(&checkpoint)?;
-                self.stored_checkpoint = self.stored_checkpoint.max(Some(step));
-                self.event(Event::CheckpointStored { step })?;
-            }
-            v1::ArtifactKind::Best => {
-                let path = self.checkpoints.best();
-                ModelFile::from_bytes(&path, body)?;
-                write_atomically(&path, body)?;
-                self.stored_best = self.stored_best.max(Some(step));
-            }
-            v1::ArtifactKind::Unspecified => return Ok(()),
-        }
-        let stored = v1::Stored { kind: kind.into(), step };
-        let members: Vec<MemberId> = self.links.keys().copied().collect();
-        members.into_iter().for_each(|m| self.send(m, Message::Stored(stored)));
-        Ok(())
-    }
-
-    fn metrics(&mut self, json: String) -> Result<(), RunnerError> {
-        // What is no record is a worker's fault, and no reason to stop the run.
-        let Ok(record) = serde_json::from_str::<MetricRecord>(&json) else { return Ok(()) };
-        let last = match &record {
-            MetricRecord::Step(_) => &mut self.last_step_record,
-            MetricRecord::Validation(_) => &mut self.last_validation,
-        };
-        if last.is_some_and(|last| record.step() <= last) {
-            return Ok(());
-        }
-        *last = Some(record.step());
-        for sink in &mut self.sinks {
-            sink.record(&record)?;
-        }
-        if let MetricRecord::Validation(validation) = &record {
-            self.inside.send_modify(|inside| inside.validation = Some(validation.clone()));
-        }
-        self.hub.journal.record(&self.name, record);
-        let _ = self.updates.send(Update::Record(json));
-        Ok(())
-    }
-
     fn note(&mut self, text: String) {
         self.hub.journal.happened(&self.name, Kind::Note, text.clone());
         let _ = self.updates.send(Update::Note(text));
@@ -588,162 +505,5 @@ impl Runner {
             });
         }
         self.last_commit = Some(now);
-    }
-
-    /// Makes the model of a finished run and tells everyone.
-    fn end(&mut self, outcome: Result<Outcome, String>, step: u64) -> Result<(), RunnerError> {
-        let mut model_step = 0;
-        let (phase, error) = match outcome {
-            Ok(Outcome::Interrupted) => (v1::RunPhase::Cancelled, None),
-            Ok(_) if !self.checkpoints.best().exists() => {
-                let text = "the bound on the validation rows was never finite: no model to keep";
-                (v1::RunPhase::Failed, Some(text.to_owned()))
-            }
-            Ok(_) => {
-                let model = ModelFile::load(&self.checkpoints.best())?;
-                model.save(&self.model_path)?;
-                model_step = model.header.step;
-                (v1::RunPhase::Finished, None)
-            }
-            Err(error) => (v1::RunPhase::Failed, Some(error)),
-        };
-        self.status.send_modify(|status| {
-            status.phase = phase.into();
-            status.step = step;
-            status.model_step = model_step;
-            status.error = error.map(|message| v1::Error {
-                code: "run_failed".to_owned(),
-                message,
-                run: status.run.clone(),
-                step,
-                ..v1::Error::default()
-            });
-        });
-        self.tallies.ended(Instant::now());
-        self.tell_phase(v1::RunPhase::Unspecified);
-        self.hub.ended(&self.name);
-        Ok(())
-    }
-
-    /// Shows how things are.
-    fn publish(&mut self) {
-        let machine = &self.machine;
-        let before = self.status.borrow().phase();
-        let members: Vec<_> = machine.members().map(|(id, _, stage, s)| (id, stage, s)).collect();
-        let alone = !members.iter().any(|(_, stage, _)| *stage == Stage::Active);
-        self.tallies.look(alone, machine.phase() == Phase::Paused, Instant::now());
-        self.inside.send_modify(|inside| {
-            inside.tallies = self.tallies.clone();
-            inside.members = members;
-        });
-        if machine.phase() == Phase::Ended {
-            return;
-        }
-        let active: Vec<String> = machine
-            .members()
-            .filter(|(_, _, stage, _)| *stage == Stage::Active)
-            .map(|(_, name, _, _)| name.to_owned())
-            .collect();
-        let phase = match machine.phase() {
-            Phase::Paused => v1::RunPhase::Paused,
-            _ if active.is_empty() => v1::RunPhase::Waiting,
-            _ => v1::RunPhase::Running,
-        };
-        let waiting = phase == v1::RunPhase::Waiting;
-        let wanted = self.hub.wanted(&self.name);
-        self.status.send_if_modified(|status| {
-            let new = v1::RunStatus {
-                phase: phase.into(),
-                step: machine.committed(),
-                epoch: machine.epoch(),
-                workers: active,
-                workers_wanted: wanted,
-                digest_mismatches: machine.mismatches(),
-                error: status.error.clone().filter(|_| waiting),
-                ..status.clone()
-            };
-            let changed = new != *status;
-            *status = new;
-            changed
-        });
-        self.tell_phase(before);
-    }
-
-    /// For those who watch: the phase, if it is not the one before.
-    fn tell_phase(&self, before: v1::RunPhase) {
-        let status = self.status.borrow();
-        let now = status.phase();
-        if now != before {
-            let at = format!("{} at step {}", phase_word(now), status.step);
-            let why = status.error.as_ref().map(|e| format!(": {}", wire::error_text(e)));
-            let text = at + &why.unwrap_or_default();
-            self.hub.journal.happened(&self.name, Kind::Phase, text);
-        }
-    }
-
-    /// The same of a new epoch.
-    fn tell_epoch(&self, epoch: u64, members: &[MemberId]) {
-        let names = members.iter().filter_map(|m| Some(self.links.get(m)?.name.as_str()));
-        let text = format!("epoch {epoch}: {}", names.collect::<Vec<_>>().join(", "));
-        self.hub.journal.happened(&self.name, Kind::Epoch, text);
-    }
-
-    /// The same of a worker that is sent away for a reason that people want to know.
-    fn tell_release(&self, member: MemberId, reason: &str, fate: Fate) {
-        let kind = match fate {
-            Fate::Free | Fate::Leaves => return,
-            Fate::Again | Fate::Excluded => Kind::Note,
-            Fate::Quarantined | Fate::Cut => Kind::Lost,
-        };
-        if let Some(link) = self.links.get(&member) {
-            // A note has said already why it is cut off.
-            let reason = if fate == Fate::Cut { "cut off" } else { reason };
-            let text = format!("{}: {reason}", link.name);
-            self.hub.journal.happened(&self.name, kind, text);
-        }
-    }
-
-    /// A connection is gone.
-    fn count_loss(&mut self, member: MemberId, silence: Duration) {
-        let took_part =
-            self.machine.members().any(|(m, _, s, _)| m == member && s == Stage::Active);
-        if let Some(link) = self.links.get(&member).filter(|_| took_part) {
-            self.tallies.lost(silence);
-            let text = format!("{}: its connection is gone", link.name);
-            self.hub.journal.happened(&self.name, Kind::Lost, text);
-        }
-    }
-}
-
-/// Brings the record to the disk behind the run's back, again and again while there is news.
-struct Syncer {
-    ask: Option<mpsc::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Syncer {
-    fn start(record: &Record) -> Result<Self, RunnerError> {
-        let handle = record.sync_handle()?;
-        let (ask, mut asked) = mpsc::channel(1);
-        let thread = std::thread::Builder::new().name("snel-sync".to_owned()).spawn(move || {
-            while asked.blocking_recv().is_some() {
-                // A disk that fails here fails at the next append, too, and ends the run there.
-                let _ = handle.sync();
-            }
-        });
-        Ok(Self { ask: Some(ask), thread: Some(thread.map_err(RunnerError::Thread)?) })
-    }
-
-    fn ask(&self) {
-        // One that waits already will see what was just written.
-        let _ = self.ask.as_ref().map(|ask| ask.try_send(()));
-    }
-
-    /// Waits until all is on the disk.
-    fn finish(&mut self) {
-        self.ask = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
