@@ -1,0 +1,10 @@
+//! NCCL's side of the engine against a library that stands in for NCCL.
+//!
+//! Ranks are threads, the streams and the memory are those of the process. Nothing here needs a
+//! GPU, and nothing here shows that a real NCCL does what its documentation says.
+
+mod collective;
+mod faults;
+mod host;
+mod loading;
+mod sums;
