@@ -9,9 +9,11 @@ use crate::faults::{Kind, find};
 use crate::{IN_PROGRESS, INVALID_ARGUMENT, REMOTE_ERROR, SUCCESS};
 
 /// `ncclUniqueId`.
-pub(crate) type Id = [u8; 128];
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Id([u8; 128]);
 
-/// Looks at a communicator that say "in progress" before they say "done".
+/// Looks at a communicator that say "in progress" before one says "done".
 const LOOKS: u32 = 3;
 
 #[derive(Default)]
@@ -69,7 +71,7 @@ impl World {
         self.ids += 1;
         let mut id = [7; 128];
         id[..8].copy_from_slice(&self.ids.to_le_bytes());
-        id
+        Id(id)
     }
 
     pub(crate) fn join(&mut self, id: Id, rank: c_int, size: c_int) -> usize {
