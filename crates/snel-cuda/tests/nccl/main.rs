@@ -4,7 +4,10 @@
 //! GPU, and nothing here shows that a real NCCL does what its documentation says.
 
 mod collective;
+mod deaths;
 mod faults;
 mod host;
 mod loading;
+mod packed;
+mod problem;
 mod sums;
