@@ -9,6 +9,8 @@
 //!    way, and only the lost chunks need to be computed.
 //! 3. A rank whose engine fails aborts, so that the others need not wait for their deadline.
 
+use std::sync::Arc;
+
 use snel_core::chunks::ChunkSet;
 use snel_core::collective::{Collective, CollectiveError};
 use snel_core::engine::Engine;
@@ -64,7 +66,7 @@ pub struct NcclCollective<D: Device> {
     room: Option<D::Memory>,
     /// Words of the last reduction, which all ranks know of each other.
     agreed: Option<usize>,
-    failure: Option<NcclError>,
+    failure: Option<Arc<NcclError>>,
 }
 
 impl<D: Device> NcclCollective<D> {
@@ -85,7 +87,7 @@ impl<D: Device> NcclCollective<D> {
     /// What NCCL said when a sum failed last. If it [is stuck](NcclError::is_stuck), the process
     /// must end.
     pub fn failure(&self) -> Option<&NcclError> {
-        self.failure.as_ref()
+        self.failure.as_deref()
     }
 
     /// Parts from the others, who leave too.
@@ -154,10 +156,11 @@ impl<D: Device> NcclCollective<D> {
     }
 
     fn failed(&mut self, error: NcclError) -> CollectiveError {
+        let error = Arc::new(error);
         let told = if error.is_of_others() {
             CollectiveError::MemberLeft
         } else {
-            CollectiveError::Transport(error.in_full().into())
+            transport(error.clone())
         };
         self.failure = Some(error);
         told
@@ -177,7 +180,7 @@ impl<D: Device> Collective for NcclCollective<D> {
         let opinion = Opinion::new(plan, &shares, engine.digest());
         if let Err(error) = engine.accumulate(plan, &mine, partial) {
             if let Err(stuck) = self.communicator.abort() {
-                self.failure = Some(stuck);
+                self.failure = Some(Arc::new(stuck));
             }
             return Err(error.into());
         }

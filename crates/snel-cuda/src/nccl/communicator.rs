@@ -190,10 +190,8 @@ impl Communicator {
         // The owner looks at the time itself; the rest is for a call that does not return.
         match self.reports.recv_timeout(patience + self.patience.abort) {
             Ok(Report::Done) => Ok(()),
-            Ok(Report::Failed(error)) => match self.await_end() {
-                true => Err(error),
-                false => Err(self.stuck(Some(error))),
-            },
+            Ok(Report::Failed(error)) if self.await_end() => Err(error),
+            Ok(Report::Failed(error)) => Err(self.stuck(Some(error))),
             Ok(Report::Ended) | Err(RecvTimeoutError::Disconnected) => {
                 self.condition = Condition::Ended;
                 Err(NcclError::Ended { place: self.place })

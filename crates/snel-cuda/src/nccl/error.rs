@@ -1,6 +1,5 @@
 //! What can go wrong with NCCL.
 
-use std::error::Error;
 use std::ffi::c_int;
 use std::fmt;
 use std::time::Duration;
@@ -197,16 +196,5 @@ impl NcclError {
     /// True for [`Self::Stuck`]: the process must end.
     pub fn is_stuck(&self) -> bool {
         matches!(self, Self::Stuck { .. })
-    }
-
-    /// It and its causes in one line.
-    pub(super) fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text += &format!(": {error}");
-            cause = error.source();
-        }
-        text
     }
 }

@@ -19,7 +19,8 @@ const STEPS: u32 = 8;
 
 #[test]
 fn a_group_ends_in_the_bits_of_one_worker() {
-    let deals: [(&str, fn(u32) -> Shares); 3] =
+    type Deal = fn(u32) -> Shares;
+    let deals: [(&str, Deal); 3] =
         [("even", even_shares), ("scattered", scattered_shares), ("lopsided", lopsided_shares)];
     for objective in Objective::ALL {
         let problem = problem(objective);

@@ -61,7 +61,7 @@ pub(crate) fn obey(kind: Kind, rank: c_int, at: u64) {
             thread::sleep(Duration::from_millis(milliseconds.unsigned_abs()));
         }
         Some(_) => loop {
-            thread::sleep(Duration::from_secs(3600));
+            thread::sleep(Duration::from_hours(1));
         },
         None => {}
     }
