@@ -158,9 +158,8 @@ impl Life {
             )
         };
         self.begun(wait.call, code)?;
-        // Only what NCCL has put on the stream can be waited for there.
-        self.wait(wait, Self::has_settled)?;
         self.wait(wait, |life, call| {
+            // Until it has settled, the sum may not be on the stream yet, which then seems idle.
             let settled = life.has_settled(call)?;
             let idle = life.owner.stream.is_idle().map_err(|source| life.stream_failed(source))?;
             Ok(settled && idle)

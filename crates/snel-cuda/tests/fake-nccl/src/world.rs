@@ -166,15 +166,19 @@ impl World {
     }
 
     /// Writes the sums of the stream to which all ranks have given as much; true if none is left.
+    /// What has not settled is not on the stream yet.
     pub(crate) fn advance(&mut self, stream: usize) -> bool {
-        let groups = &self.groups;
+        let (groups, living) = (&self.groups, &self.living);
+        let is_on_stream = |pending: &Pending| {
+            pending.stream == stream && living.get(&pending.handle).is_some_and(|c| c.looks == 0)
+        };
         self.pending.retain(|pending| {
             let group = groups.get(&pending.id);
             let given = group.and_then(|group| group.sums.get(pending.number));
             let (Some(group), Some(given)) = (group, given) else { return true };
             let whole = given.len() == group.size as usize
                 && given.iter().all(|part| part.len() == pending.count);
-            if pending.stream != stream || !whole {
+            if !is_on_stream(pending) || !whole {
                 return true;
             }
             // SAFETY: the caller keeps the memory until the stream is idle or the communicator
@@ -188,7 +192,7 @@ impl World {
             }
             false
         });
-        !self.pending.iter().any(|pending| pending.stream == stream)
+        !self.pending.iter().any(is_on_stream)
     }
 
     pub(crate) fn finalize(&mut self, handle: usize) -> c_int {
