@@ -7,7 +7,9 @@
 //! 1. All ranks end with the sums of one worker who computed everything, or with an error.
 //! 2. When a member has left, `partial` holds this rank's own sums: the step can be finished another
 //!    way, and only the lost chunks need to be computed.
-//! 3. A rank whose engine fails aborts, so that the others need not wait for their deadline.
+//! 3. A rank that fails aborts, so that the others need not wait for their deadline. A verdict that
+//!    all ranks come to, such as that one of them has another state, leaves the communicator: an
+//!    abort could keep it from those who have yet to read it.
 
 use std::sync::Arc;
 
@@ -115,6 +117,26 @@ impl<D: Device> NcclCollective<D> {
         Ok(mine.clone())
     }
 
+    /// This rank's failure, or the verdict on the sum that all ranks come to.
+    fn exchange(
+        &mut self,
+        plan: &StepPlan,
+        engine: &mut dyn Engine,
+        partial: &mut Partial,
+    ) -> Result<Result<(), UnpackError>, CollectiveError> {
+        let place = self.communicator.place();
+        let shares = (self.shares)(plan);
+        let mine = self.share_of(&shares, plan)?;
+        let opinion = Opinion::new(plan, &shares, engine.digest());
+        engine.accumulate(plan, &mine, partial)?;
+        if let Err(verdict) = self.agree(PackedPartial::n_words(partial, place.world))? {
+            return Ok(Err(verdict));
+        }
+        self.packed.pack(partial, place, &opinion);
+        self.reduce()?;
+        Ok(self.packed.unpack(partial, place, &opinion))
+    }
+
     /// The sum of `packed` over all ranks, in its place.
     fn reduce(&mut self) -> Result<(), CollectiveError> {
         let words = self.packed.words().len();
@@ -138,9 +160,9 @@ impl<D: Device> NcclCollective<D> {
     }
 
     /// Makes sure that all ranks mean as many words: NCCL would wait for the missing ones.
-    fn agree(&mut self, words: usize) -> Result<(), CollectiveError> {
+    fn agree(&mut self, words: usize) -> Result<Result<(), UnpackError>, CollectiveError> {
         if self.agreed == Some(words) {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let Place { rank, world } = self.communicator.place();
         self.packed.greet(words as i64, Place { rank, world });
@@ -149,10 +171,10 @@ impl<D: Device> NcclCollective<D> {
         if let Some(rank) = other {
             let mine = self.communicator.place().rank;
             let what = "number of parameters";
-            return Err(transport(UnpackError::Opinion { rank: rank as u32, mine, what }));
+            return Ok(Err(UnpackError::Opinion { rank: rank as u32, mine, what }));
         }
         self.agreed = Some(words);
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn failed(&mut self, error: NcclError) -> CollectiveError {
@@ -174,20 +196,15 @@ impl<D: Device> Collective for NcclCollective<D> {
         engine: &mut dyn Engine,
         partial: &mut Partial,
     ) -> Result<(), CollectiveError> {
-        let place = self.communicator.place();
-        let shares = (self.shares)(plan);
-        let mine = self.share_of(&shares, plan)?;
-        let opinion = Opinion::new(plan, &shares, engine.digest());
-        if let Err(error) = engine.accumulate(plan, &mine, partial) {
-            if let Err(stuck) = self.communicator.abort() {
-                self.failure = Some(Arc::new(stuck));
+        match self.exchange(plan, engine, partial) {
+            Ok(verdict) => verdict.map_err(transport),
+            Err(error) => {
+                if let Err(stuck) = self.communicator.abort() {
+                    self.failure.get_or_insert(Arc::new(stuck));
+                }
+                Err(error)
             }
-            return Err(error.into());
         }
-        self.agree(PackedPartial::n_words(partial, place.world))?;
-        self.packed.pack(partial, place, &opinion);
-        self.reduce()?;
-        self.packed.unpack(partial, place, &opinion).map_err(transport)
     }
 }
 

@@ -161,7 +161,7 @@ impl Communicator {
     /// [`NcclError`], for example if not all leave. The communicator has ended in any case.
     pub fn leave(mut self) -> Result<(), NcclError> {
         self.ask(Request::Leave, self.patience.leave)?;
-        self.end(None)
+        self.abort()
     }
 
     /// Ends the communicator without the others. If it has ended already, nothing happens.
@@ -169,7 +169,9 @@ impl Communicator {
     /// # Errors
     /// [`NcclError::Stuck`].
     pub fn abort(&mut self) -> Result<(), NcclError> {
-        self.end(None)
+        let well = matches!(self.condition, Condition::Well(_));
+        let ended = matches!(self.condition, Condition::Ended) || (well && self.await_end());
+        if ended { Ok(()) } else { Err(self.stuck(None)) }
     }
 
     fn ask(&mut self, request: Request, patience: Duration) -> Result<(), NcclError> {
@@ -203,16 +205,6 @@ impl Communicator {
         }
     }
 
-    /// Has the owner end the communicator.
-    fn end(&mut self, cause: Option<NcclError>) -> Result<(), NcclError> {
-        match self.condition {
-            Condition::Ended => return Ok(()),
-            Condition::Stuck => return Err(self.stuck(cause)),
-            Condition::Well(_) => {}
-        }
-        if self.await_end() { Ok(()) } else { Err(self.stuck(cause)) }
-    }
-
     /// Asks for nothing more and waits until the owner is done; false if it does not come to that.
     fn await_end(&mut self) -> bool {
         // Without its sender the owner's loop ends.
@@ -244,6 +236,6 @@ impl Drop for Communicator {
     /// Aborts. If that does not return there is nobody to tell; the next communicator on this GPU
     /// will find out.
     fn drop(&mut self) {
-        let _ = self.end(None);
+        let _ = self.abort();
     }
 }

@@ -123,8 +123,7 @@ fn shares_that_are_no_partition_are_refused() {
     let fake = Fake::new();
     let refusal = |shares: Vec<ChunkSet>| {
         let shares: Shares = Box::new(move |_| shares.clone());
-        let refused = fake.ranks(1, PATIENCE, |_, communicator| communicator.unwrap());
-        let communicator = refused.into_iter().next().unwrap();
+        let communicator = fake.group(1, PATIENCE).remove(0);
         let (plan, mut partial) = first_step(&problem);
         assert_eq!(plan.n_chunks(), 10);
         let mut group = collective(communicator, shares);

@@ -9,9 +9,9 @@ use snel_core::engine::{Engine, EngineError};
 use snel_core::objective::Objective;
 use snel_core::reference::ReferenceEngine;
 use snel_core::step::StepFault;
-use snel_cuda::nccl::{NcclError, Patience, even_shares};
+use snel_cuda::nccl::{NcclCollective, NcclError, Patience, even_shares};
 
-use crate::host::{ALL, Fake, Fault, PATIENCE};
+use crate::host::{ALL, Fake, Fault, HostDevice, PATIENCE, in_threads};
 use crate::problem::{NoRows, bytes, collective, engine, first_step, problem, train};
 
 const SHORT: Duration = Duration::from_secs(1);
@@ -24,37 +24,27 @@ fn survivors_end_in_the_bits_of_one_worker() {
     let alone = train(&mut engine(&problem), &problem, &mut Alone, 10).unwrap();
     let fake = Fake::new();
     fake.inject(Fault::Noticed, ALL, 0, 0);
-    let group = fake.ranks(3, PATIENCE, |_, communicator| {
+    let group = in_threads(fake.group(3, PATIENCE), |_, communicator| {
         let mut engine = engine(&problem);
-        let mut group = collective(communicator.unwrap(), even_shares(3));
+        let mut group = collective(communicator, even_shares(3));
         train(&mut engine, &problem, &mut group, 4).unwrap();
         (engine, group)
     });
     let mut group = group.into_iter();
     let mut survivors: Vec<_> = group.by_ref().take(2).collect();
     drop(group);
-    std::thread::scope(|scope| {
-        for (engine, group) in &mut survivors {
-            let problem = &problem;
-            scope.spawn(move || {
-                let before = engine.digest();
-                let error = train(engine, problem, group, 1).unwrap_err();
-                assert!(
-                    matches!(error, StepFault::Collective(CollectiveError::MemberLeft)),
-                    "{error}"
-                );
-                assert!(group.failure().is_some_and(NcclError::is_of_others));
-                assert_eq!(engine.digest(), before);
-            });
-        }
+    in_threads(survivors.iter_mut().collect(), |_, (engine, group)| {
+        let before = engine.digest();
+        let error = train(engine, &problem, group, 1).unwrap_err();
+        assert!(matches!(error, StepFault::Collective(CollectiveError::MemberLeft)), "{error}");
+        assert!(group.failure().is_some_and(NcclError::is_of_others));
+        assert_eq!(engine.digest(), before);
     });
     assert_eq!(fake.living(), 0);
-    let engines: Vec<_> =
-        survivors.into_iter().map(|(engine, _)| std::sync::Mutex::new(engine)).collect();
-    let digests = fake.ranks(2, PATIENCE, |rank, communicator| {
-        let mut engine = engines[rank as usize].lock().unwrap();
-        let mut group = collective(communicator.unwrap(), even_shares(2));
-        let state = train(&mut *engine, &problem, &mut group, 6).unwrap();
+    let again = fake.group(2, PATIENCE).into_iter().zip(survivors).collect();
+    let digests = in_threads(again, |_, (communicator, (mut engine, _))| {
+        let mut group = collective(communicator, even_shares(2));
+        let state = train(&mut engine, &problem, &mut group, 6).unwrap();
         group.leave().unwrap();
         state.digest()
     });
@@ -91,10 +81,11 @@ fn an_engine_that_fails_lets_the_others_know() {
     let problem = problem(Objective::Snl);
     let fake = Fake::new();
     fake.inject(Fault::Noticed, ALL, 0, 0);
+    let communicators = fake.group(2, PATIENCE);
     let start = Instant::now();
-    let errors = fake.ranks(2, PATIENCE, |rank, communicator| {
+    let errors = in_threads(communicators, |rank, communicator| {
         let (plan, mut partial) = first_step(&problem);
-        let mut group = collective(communicator.unwrap(), even_shares(2));
+        let mut group = collective(communicator, even_shares(2));
         let mut well = engine(&problem);
         let mut ill = ReferenceEngine::new(problem.clone(), Arc::new(NoRows));
         // The rows are in the first chunks, so in the share of rank 0.
@@ -103,6 +94,27 @@ fn an_engine_that_fails_lets_the_others_know() {
     });
     assert!(start.elapsed() < PATIENCE.reduce / 2);
     assert!(matches!(errors[0], CollectiveError::Engine(EngineError::Rows(_))), "{}", errors[0]);
+    assert!(matches!(errors[1], CollectiveError::MemberLeft), "{}", errors[1]);
+    fake.assert_clean();
+}
+
+/// So does one whose GPU fails.
+#[test]
+fn a_device_that_fails_lets_the_others_know() {
+    let problem = problem(Objective::Snl);
+    let fake = Fake::new();
+    fake.inject(Fault::Noticed, ALL, 0, 0);
+    let communicators = fake.group(2, PATIENCE);
+    let start = Instant::now();
+    let errors = in_threads(communicators, |rank, communicator| {
+        let (plan, mut partial) = first_step(&problem);
+        let device = HostDevice { is_well: rank == 1 };
+        let mut group = NcclCollective::new(communicator, device, even_shares(2));
+        group.sum(&plan, &mut engine(&problem), &mut partial).unwrap_err()
+    });
+    assert!(start.elapsed() < PATIENCE.reduce / 2);
+    let CollectiveError::Transport(error) = &errors[0] else { panic!("{}", errors[0]) };
+    assert_eq!(error.to_string(), "host failed: a copy");
     assert!(matches!(errors[1], CollectiveError::MemberLeft), "{}", errors[1]);
     fake.assert_clean();
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use snel_cuda::nccl::StreamError;
 use snel_cuda::nccl::{Communicator, Interrupt, NcclError, Patience, Place, ResultCode, Stream};
 
-use crate::host::{ALL, BrokenStream, Fake, Fault, PATIENCE, sum};
+use crate::host::{ALL, BrokenStream, Fake, Fault, PATIENCE, in_threads, sum};
 
 /// Short enough to wait for, long enough for two threads to meet on a busy machine.
 const SHORT: Duration = Duration::from_secs(1);
@@ -198,24 +198,18 @@ fn survivors_go_on_with_a_new_communicator() {
         } else {
             Patience { reduce: SHORT, ..PATIENCE }
         };
-        let mut group = fake.ranks(3, patience, |rank, communicator| {
-            let mut communicator = communicator.unwrap();
-            assert_eq!(sum(&mut communicator, &[i64::from(rank) + 1]).unwrap(), [6]);
-            communicator
+        let mut group = fake.group(3, patience);
+        in_threads(group.iter_mut().collect(), |rank, communicator| {
+            assert_eq!(sum(communicator, &[i64::from(rank) + 1]).unwrap(), [6]);
         });
         drop(group.remove(1));
-        std::thread::scope(|scope| {
-            for communicator in &mut group {
-                scope.spawn(|| {
-                    let error = soon(|| sum(communicator, &[1]).unwrap_err());
-                    assert!(error.is_of_others(), "{error}");
-                });
-            }
+        in_threads(group.iter_mut().collect(), |_, communicator| {
+            let error = soon(|| sum(communicator, &[1]).unwrap_err());
+            assert!(error.is_of_others(), "{error}");
         });
         assert_eq!(fake.living(), 0, "survivors have aborted");
         // The group is still there, and in nobody's way.
-        fake.ranks(2, PATIENCE, |rank, communicator| {
-            let mut communicator = communicator.unwrap();
+        in_threads(fake.group(2, PATIENCE), |rank, mut communicator| {
             assert_eq!(sum(&mut communicator, &[i64::from(rank) + 1]).unwrap(), [3]);
             communicator.leave().unwrap();
         });

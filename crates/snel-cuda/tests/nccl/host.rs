@@ -129,17 +129,28 @@ impl Fake {
         work: impl Fn(u32, Result<Communicator, NcclError>) -> T + Sync,
     ) -> Vec<T> {
         let id = self.id();
-        std::thread::scope(|scope| {
-            let work = &work;
-            let run = |rank| {
-                scope.spawn(move || {
-                    work(rank, self.join(id, (rank, world), patience, &Interrupt::default()))
-                })
-            };
-            let threads: Vec<_> = (0..world).map(run).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        in_threads((0..world).collect(), |rank, _| {
+            work(rank, self.join(id, (rank, world), patience, &Interrupt::default()))
         })
     }
+
+    /// The communicators of a group that is whole.
+    pub(crate) fn group(&self, world: u32, patience: Patience) -> Vec<Communicator> {
+        self.ranks(world, patience, |_, communicator| communicator.unwrap())
+    }
+}
+
+/// What `work` makes of each item, with its number, all at a time.
+pub(crate) fn in_threads<I: Send, T: Send>(
+    items: Vec<I>,
+    work: impl Fn(u32, I) -> T + Sync,
+) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let run = |(number, item)| scope.spawn(move || work(number, item));
+        let threads: Vec<_> = (0..).zip(items).map(run).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 /// Sums `values` over all ranks.
@@ -197,7 +208,10 @@ impl Stream for BrokenStream {
 }
 
 /// Memory of the process; it runs no kernels.
-pub(crate) struct HostDevice;
+pub(crate) struct HostDevice {
+    /// Whether anything can be copied to it.
+    pub(crate) is_well: bool,
+}
 
 pub(crate) struct HostMemory(Vec<i64>);
 
@@ -252,6 +266,9 @@ impl Device for HostDevice {
     }
 
     fn upload(&self, from: &[u8], to: &mut HostMemory) -> Result<(), DeviceError> {
+        if !self.is_well {
+            return Err(not_here("a copy"));
+        }
         to.bytes_mut()[..from.len()].copy_from_slice(from);
         Ok(())
     }

@@ -3,8 +3,9 @@
 #![allow(unsafe_code)] // calls the fake library's controls
 
 use std::process::Command;
+use std::sync::Arc;
 
-use snel_cuda::nccl::{Interrupt, Library, LoadError, NcclError, Place};
+use snel_cuda::nccl::{Communicator, Interrupt, Library, LoadError, NcclError, Place};
 
 use crate::host::{Fake, PATIENCE, copy_to};
 
@@ -139,12 +140,20 @@ fn a_blocking_environment_is_refused() {
     }
 }
 
-/// What can be seen of a real NCCL without a GPU: that it has the functions, and makes ids.
+/// What can be seen of a real NCCL without a GPU: that it has the functions, makes ids, and says in
+/// its own words that there is no GPU. It says so before it looks at the config.
 #[test]
-#[ignore = "needs NCCL; name its file in SNEL_NCCL_LIB"]
-fn the_real_library_makes_ids() {
-    let library = Library::load().unwrap();
-    let id = || library.unique_id(Place { rank: 0, world: 2 }).unwrap();
+#[ignore = "needs NCCL, and no GPU; name its file in SNEL_NCCL_LIB"]
+fn the_real_library_answers() {
+    let library = Arc::new(Library::load().unwrap());
+    let place = Place { rank: 0, world: 1 };
+    let id = || library.unique_id(place).unwrap();
     println!("{library:?}, {:?}", library.abilities());
     assert_ne!(id(), id());
+    let (stream, interrupt) = (Box::new(Fake::new().stream()), Interrupt::default());
+    let error =
+        Communicator::join(library.clone(), id(), place, stream, PATIENCE, interrupt).unwrap_err();
+    println!("{error}");
+    let NcclError::Call { call, code, .. } = error else { panic!("{error}") };
+    assert_eq!((call, code.name()), ("ncclCommInitRankConfig", "ncclUnhandledCudaError"));
 }
