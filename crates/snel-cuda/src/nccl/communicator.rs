@@ -51,8 +51,8 @@ pub struct Patience {
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// The operation that is under way fails within a millisecond or so, and so does any later one.
-    /// Twice is as good as once.
+    /// The operation that is under way fails when its thread looks up from its wait, and so does any
+    /// later one. Twice is as good as once.
     pub fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -194,9 +194,13 @@ impl Communicator {
             Ok(Report::Done) => Ok(()),
             Ok(Report::Failed(error)) if self.await_end() => Err(error),
             Ok(Report::Failed(error)) => Err(self.stuck(Some(error))),
-            Ok(Report::Ended) | Err(RecvTimeoutError::Disconnected) => {
+            Ok(Report::Ended) => {
                 self.condition = Condition::Ended;
                 Err(NcclError::Ended { place: self.place })
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                self.condition = Condition::Ended;
+                Err(NcclError::Panicked { place: self.place })
             }
             Err(RecvTimeoutError::Timeout) => {
                 self.condition = Condition::Stuck;
@@ -207,7 +211,7 @@ impl Communicator {
 
     /// Asks for nothing more and waits until the owner is done; false if it does not come to that.
     fn await_end(&mut self) -> bool {
-        // Without its sender the owner's loop ends.
+        // Without its sender the owner's loop ends. Whether it gets there is to be seen.
         self.condition = Condition::Stuck;
         let ended = loop {
             match self.reports.recv_timeout(self.patience.abort) {

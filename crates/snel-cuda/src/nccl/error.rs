@@ -154,6 +154,12 @@ pub enum NcclError {
         /// Whose.
         place: Place,
     },
+    /// The communicator's thread has panicked: a fault of this program, or of its [`super::Stream`].
+    #[error("{place}: the communicator's thread has panicked")]
+    Panicked {
+        /// Whose.
+        place: Place,
+    },
     /// A rank and an id that have made a communicator before.
     #[error("{place} has joined with this unique id before; an id makes one communicator")]
     IdReused {

@@ -14,7 +14,8 @@ use snel_cuda::nccl::{NcclCollective, NcclError, Patience, even_shares};
 use crate::host::{ALL, Fake, Fault, HostDevice, PATIENCE, in_threads};
 use crate::problem::{NoRows, bytes, collective, engine, first_step, problem, train};
 
-const SHORT: Duration = Duration::from_secs(1);
+/// Short enough to wait for, long enough for two threads to meet on a busy machine.
+const MEETING: Duration = Duration::from_secs(1);
 
 /// One of three dies after four steps. The others hear of it in the fifth, whose state is still the
 /// one before, and go on as two; all ends as if one worker had been alone all the time.
@@ -60,7 +61,7 @@ fn a_failed_step_keeps_what_this_rank_has_summed() {
     Alone.sum(&plan, &mut engine(&problem), &mut whole).unwrap();
     let fake = Fake::new();
     fake.inject(Fault::Stall, 1, 1, 0); // the first sum is that of the greeting
-    let patience = Patience { reduce: SHORT, ..PATIENCE };
+    let patience = Patience { reduce: MEETING, ..PATIENCE };
     let partials = fake.ranks(2, patience, |_, communicator| {
         let (plan, mut partial) = first_step(&problem);
         let mut group = collective(communicator.unwrap(), even_shares(2));
@@ -125,7 +126,7 @@ fn a_stuck_library_is_no_member_that_left() {
     let fake = Fake::new();
     fake.inject(Fault::Stall, ALL, 0, 0);
     fake.inject(Fault::AbortHangs, ALL, 0, 0);
-    let patience = Patience { reduce: SHORT, abort: SHORT, ..PATIENCE };
+    let patience = Patience { reduce: MEETING, abort: MEETING, ..PATIENCE };
     fake.ranks(1, patience, |_, communicator| {
         let (plan, mut partial) = first_step(&problem);
         let mut group = collective(communicator.unwrap(), even_shares(1));

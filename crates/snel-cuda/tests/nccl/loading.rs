@@ -58,8 +58,9 @@ fn versions_that_are_too_old_or_too_new_are_refused() {
     }
 }
 
-/// Each function that is called, taken out by a change of its name.
+/// Each function that is called, taken out by a change of its name in the file.
 #[test]
+#[cfg(target_os = "linux")]
 fn functions_that_are_missing_are_named() {
     for symbol in [
         "ncclGetVersion",
