@@ -3,7 +3,7 @@
 //! Ranks are threads, the streams and the memory are those of the process. Nothing here needs a
 //! GPU, and nothing here shows that a real NCCL does what its documentation says.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests, too, fail by panic
+#![allow(clippy::unwrap_used, clippy::panic)] // what tests share fails by panic, too
 
 mod collective;
 mod deaths;
