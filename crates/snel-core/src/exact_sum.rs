@@ -10,7 +10,7 @@
 //! 2. No bin overflows: carries are propagated before 2^30 values could have piled up.
 
 /// Doubles span exponents -1074 to 1023 plus 53 bits: 67 bins of 32 bits, and one for carries.
-const BINS: usize = 68;
+pub(crate) const BINS: usize = 68;
 const BITS: u32 = 32;
 const MAX_PENDING: u32 = 1 << 30;
 /// Bytes of a sum's canonical form.
@@ -96,22 +96,49 @@ impl ExactSum {
         out.extend(canonical.bins.iter().flat_map(|&bin| (bin as u32).to_le_bytes()));
     }
 
+    /// The bins of the canonical form: digits, and the sign. Element-wise sums of them are the bins
+    /// of the sum, to be read by [`Self::from_words`].
+    pub(crate) fn words(&self) -> [i64; BINS] {
+        let mut canonical = self.clone();
+        canonical.carry();
+        canonical.bins
+    }
+
+    /// Reads a sum of [`Self::words`]. None if it is beyond what `terms` finite doubles can add up
+    /// to, or the words are no sum of digits.
+    pub(crate) fn from_words(words: &[i64; BINS], terms: u32) -> Option<Self> {
+        /// Above any sum of digits, and far enough from the ends of an `i64` for carries.
+        const MOST: i64 = 1 << 62;
+        let mut sum = Self { bins: *words, pending: 1 };
+        if !words.iter().all(|word| (-MOST..MOST).contains(word)) {
+            return None;
+        }
+        sum.carry();
+        sum.is_possible(terms).then_some(sum)
+    }
+
     /// Reads a canonical form. None if it is beyond what `terms` finite doubles can add up to;
     /// sums within that bound stay within the bound of all their terms when they are merged, so
     /// no bin ever overflows, whoever wrote the bytes.
     pub(crate) fn from_bytes(bytes: &[u8; BYTES], terms: u32) -> Option<Self> {
-        /// The bin that `2^1024`, which is above every double, falls into, and its place in there.
-        const TOP: usize = BINS - 3;
-        const PLACE: u32 = 1024 + 1074 - TOP as u32 * BITS;
         let mut sum = Self { pending: 1, ..Self::default() };
         for (bin, digit) in sum.bins.iter_mut().zip(bytes.as_chunks().0) {
             *bin = i64::from(u32::from_le_bytes(*digit));
         }
         sum.bins[BINS - 1] = i64::from(sum.bins[BINS - 1] as i32);
-        let top = sum.bins[TOP..].iter().rev().fold(0, |acc, &bin| (acc << BITS) + i128::from(bin));
+        sum.is_possible(terms).then_some(sum)
+    }
+
+    /// True if `terms` finite doubles can add up to this sum, which is canonical.
+    fn is_possible(&self, terms: u32) -> bool {
+        /// The bin that `2^1024`, which is above every double, falls into, and its place in there.
+        const TOP: usize = BINS - 3;
+        const PLACE: u32 = 1024 + 1074 - TOP as u32 * BITS;
+        // Three bins of which the last holds up to 63 bits: they fit.
+        let top =
+            self.bins[TOP..].iter().rev().fold(0, |acc, &bin| (acc << BITS) + i128::from(bin));
         let limit = i128::from(terms) << PLACE;
-        let possible = (-limit..limit).contains(&top) || sum.bins == [0; BINS];
-        possible.then_some(sum)
+        (-limit..limit).contains(&top) || self.bins == [0; BINS]
     }
 
     /// Brings every bin but the last into `0..2^32`.

@@ -17,12 +17,14 @@
 //! had, so that [`Partial::reduce`] can say which scale would have done, once and for all workers.
 
 mod bytes;
+mod words;
 
 use crate::chunks::ChunkSet;
 use crate::statistics::{Statistics, Tally};
 use crate::vectorise::vectorised;
 
 pub use bytes::PartialDecodeError;
+pub use words::Extremes;
 
 /// Bits of head-room kept above the largest magnitude of the step before.
 const HEADROOM_BITS: i32 = 8;

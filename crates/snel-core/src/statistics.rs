@@ -5,11 +5,13 @@
 //! exactly ([`Statistics`]), so their order and grouping cannot be seen.
 
 mod bytes;
+mod words;
 
 use crate::exact_sum::ExactSum;
 use crate::objective::WEIGHT_LIMIT;
 
 pub(crate) use bytes::BYTES;
+pub(crate) use words::WORDS;
 
 /// Sums over the points of one chunk, in order.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,4 +1,5 @@
 mod bytes;
+mod words;
 
 use super::*;
 use proptest::prelude::*;

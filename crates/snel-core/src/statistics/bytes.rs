@@ -8,7 +8,7 @@ use crate::exact_sum::{self, ExactSum};
 pub(crate) const BYTES: usize = 5 * 8 + 3 * exact_sum::BYTES;
 
 /// What a chunk can count: chunks are of up to 2^32 points, and so are gradients of values.
-const MOST_OF_A_CHUNK: u64 = 1 << 33;
+pub(super) const MOST_OF_A_CHUNK: u64 = 1 << 33;
 
 impl Statistics {
     /// Appends [`BYTES`] bytes; equal sums append equal ones.

@@ -1,13 +1,13 @@
 use super::*;
 
 const SCALE: i32 = 30;
-const CHUNKS: u32 = 8;
+pub(super) const CHUNKS: u32 = 8;
 const STATISTICS: usize = 856;
 
-type Chunk = ([f32; LEN], Vec<f64>);
+pub(super) type Chunk = ([f32; LEN], Vec<f64>);
 
 /// Gradients and, for the statistics, a few numbers that are log-densities or `u`.
-fn chunks() -> impl Strategy<Value = Vec<Chunk>> {
+pub(super) fn chunks() -> impl Strategy<Value = Vec<Chunk>> {
     let number = prop_oneof![
         -40.0..40.0,
         Just(0.0),
@@ -34,7 +34,7 @@ fn tally(numbers: &[f64]) -> Tally {
 }
 
 /// The sum of the chunks in `order`, every third of which is one of samples.
-fn of(chunks: &[Chunk], order: &[usize], separates_samples: bool) -> Partial {
+pub(super) fn of(chunks: &[Chunk], order: &[usize], separates_samples: bool) -> Partial {
     let mut partial = Partial::new(LEN, SCALE, chunks.len() as u32, separates_samples);
     for &i in order {
         let (gradient, numbers) = &chunks[i];
@@ -44,20 +44,20 @@ fn of(chunks: &[Chunk], order: &[usize], separates_samples: bool) -> Partial {
     partial
 }
 
-fn encoded(partial: &Partial) -> Vec<u8> {
+pub(super) fn encoded(partial: &Partial) -> Vec<u8> {
     let mut out = Vec::new();
     partial.write_to(&mut out);
     out
 }
 
 /// A sum of chunks 1, 2 and 5 of eight.
-fn sample(separates_samples: bool) -> Partial {
+pub(super) fn sample(separates_samples: bool) -> Partial {
     let chunk = ([1.0, -2.5, 0.125], vec![-1.0, 0.5]);
     of(&vec![chunk; CHUNKS as usize], &[2, 5, 1], separates_samples)
 }
 
 /// Does all that can be done with a partial; nothing of it may panic.
-fn use_up(partial: &Partial) {
+pub(super) fn use_up(partial: &Partial) {
     let honest = of(&vec![([1.0; LEN], vec![0.5]); CHUNKS as usize], &[0, 3, 4, 6, 7], false);
     let mut merged = honest.clone();
     let _ = merged.merge(partial);
