@@ -3,6 +3,8 @@
 //! Nothing here links against CUDA: a machine without it runs the same binary and is told what is
 //! missing. Kernels are compiled for the exact shape of a run when it starts.
 //!
-//! Reading order: `device` is all that the engine asks of a machine.
+//! Reading order: `device` is all that the engine asks of a machine; `driver` is the machine that is a
+//! GPU.
 
 pub mod device;
+pub mod driver;
