@@ -22,7 +22,7 @@ import sys
 REGISTERS_OF_A_MULTIPROCESSOR = 65536
 MOST_REGISTERS = 255
 # Kernels that do the network's products.
-TENSOR = ("accumulate", "score")
+TENSOR = ("snel_step", "snel_score")
 
 RESOURCES = re.compile(r"Function (\S+):\s*\n\s*REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
 FUNCTION = re.compile(r"^\s*Function : (\S+)", re.MULTILINE)

@@ -15,8 +15,10 @@ pub type Sources<'a> = &'a [(&'a str, &'a str)];
 ///
 /// The arithmetic is IEEE's, and products and sums are fused where the sources say `fmaf` and nowhere
 /// else, so that the same source gives the same normals and log-densities on a CPU.
-pub const OPTIONS: [&str; 6] = [
+pub const OPTIONS: [&str; 7] = [
     "--std=c++17",
+    // Lambdas carry no `__device__`.
+    "--device-as-default-execution-space",
     "--ftz=false",
     "--prec-div=true",
     "--prec-sqrt=true",
