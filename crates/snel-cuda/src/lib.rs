@@ -4,7 +4,8 @@
 //! missing. Kernels are compiled for the exact shape of a run when it starts.
 //!
 //! Reading order: `device` is all that the engine asks of a machine; `driver` is the machine that is a
-//! GPU.
+//! GPU; `open` makes an engine on one.
 
 pub mod device;
 pub mod driver;
+pub mod open;

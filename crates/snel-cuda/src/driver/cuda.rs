@@ -12,9 +12,7 @@ use std::ffi::{CStr, c_void};
 use std::sync::Arc;
 
 use cudarc::driver::sys::{self, CUdevice_attribute, CUfunction_attribute_enum};
-use cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DriverError, result,
-};
+use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, result};
 use cudarc::nvrtc::Ptx;
 
 use super::library::Library;
@@ -25,7 +23,7 @@ use crate::device::{Grid, Memory};
 /// A failed call of the driver, in CUDA's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {name} ({explanation})")]
-pub struct CudaError {
+pub struct DriverError {
     /// What was called.
     pub call: &'static str,
     /// CUDA's name of the error, as in `CUDA_ERROR_ILLEGAL_ADDRESS`.
@@ -34,7 +32,7 @@ pub struct CudaError {
     pub explanation: String,
 }
 
-impl CudaError {
+impl DriverError {
     /// There was not enough memory.
     pub fn is_memory(&self) -> bool {
         self.name == "CUDA_ERROR_OUT_OF_MEMORY"
@@ -43,21 +41,21 @@ impl CudaError {
 
 /// Gives a failed call its name.
 pub(super) trait Does<T> {
-    fn does(self, call: &'static str) -> Result<T, CudaError>;
+    fn does(self, call: &'static str) -> Result<T, DriverError>;
 }
 
-impl<T> Does<T> for Result<T, DriverError> {
-    fn does(self, call: &'static str) -> Result<T, CudaError> {
+impl<T> Does<T> for Result<T, result::DriverError> {
+    fn does(self, call: &'static str) -> Result<T, DriverError> {
         self.map_err(|error| named(error, call))
     }
 }
 
-fn named(error: DriverError, call: &'static str) -> CudaError {
-    let text = |found: Result<&CStr, DriverError>| {
+fn named(error: result::DriverError, call: &'static str) -> DriverError {
+    let text = |found: Result<&CStr, result::DriverError>| {
         let own = |text: &CStr| text.to_string_lossy().into_owned();
         found.map_or_else(|_| format!("{:?}", error.0), own)
     };
-    CudaError { call, name: text(error.error_name()), explanation: text(error.error_string()) }
+    DriverError { call, name: text(error.error_name()), explanation: text(error.error_string()) }
 }
 
 /// Memory of a GPU.
@@ -96,13 +94,13 @@ pub(super) fn count() -> Result<u32, OpenError> {
     match CudaContext::device_count() {
         Ok(count) => Ok(count.max(0) as u32),
         // A driver without a GPU says so in this way.
-        Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => Ok(0),
+        Err(result::DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => Ok(0),
         Err(error) => Err(named(error, "cuInit").into()),
     }
 }
 
 /// What there is to know about GPU `index` without taking memory on it.
-pub(super) fn info(index: u32) -> Result<GpuInfo, CudaError> {
+pub(super) fn info(index: u32) -> Result<GpuInfo, DriverError> {
     let device = result::device::get(index as i32).does("cuDeviceGet")?;
     let attribute = |which| {
         // SAFETY: the device is one.
@@ -129,7 +127,7 @@ pub(super) fn info(index: u32) -> Result<GpuInfo, CudaError> {
 
 impl Context {
     /// The primary context of GPU `index`, which must be less than [`count`].
-    pub(super) fn new(index: u32) -> Result<Self, CudaError> {
+    pub(super) fn new(index: u32) -> Result<Self, DriverError> {
         let context = CudaContext::new(index as usize).does("cuDevicePrimaryCtxRetain")?;
         // SAFETY: nothing was allocated yet, and there will be one stream only.
         unsafe { context.disable_event_tracking() };
@@ -138,12 +136,12 @@ impl Context {
     }
 
     /// Makes the context this thread's, as each call of the driver needs it.
-    pub(super) fn bind(&self) -> Result<(), CudaError> {
+    pub(super) fn bind(&self) -> Result<(), DriverError> {
         self.context.bind_to_thread().does("cuCtxSetCurrent")
     }
 
     /// Memory full of zeros.
-    pub(super) fn allocate(&self, bytes: usize) -> Result<GpuMemory, CudaError> {
+    pub(super) fn allocate(&self, bytes: usize) -> Result<GpuMemory, DriverError> {
         // CUDA has no empty memory.
         let slice = self.stream.alloc_zeros::<u8>(bytes.max(1)).does("cuMemAllocAsync")?;
         let address = slice.device_ptr(&self.stream).0;
@@ -151,7 +149,7 @@ impl Context {
     }
 
     /// Zeros.
-    pub(super) fn clear(&self, memory: &mut GpuMemory) -> Result<(), CudaError> {
+    pub(super) fn clear(&self, memory: &mut GpuMemory) -> Result<(), DriverError> {
         self.stream.memset_zeros(&mut memory.slice).does("cuMemsetD8Async")
     }
 
@@ -164,7 +162,7 @@ impl Context {
         from: &[u8],
         to: &mut GpuMemory,
         offset: usize,
-    ) -> Result<(), CudaError> {
+    ) -> Result<(), DriverError> {
         let (address, stream) = (to.address + offset as u64, self.stream.cu_stream());
         // SAFETY: the caller's promise.
         unsafe { result::memcpy_htod_async(address, from, stream) }.does("cuMemcpyHtoDAsync")
@@ -174,14 +172,18 @@ impl Context {
     ///
     /// # Safety
     /// Nobody looks at `to` until the next [`Context::wait`], and `from` is as long.
-    pub(super) unsafe fn copy_out(&self, from: &GpuMemory, to: &mut [u8]) -> Result<(), CudaError> {
+    pub(super) unsafe fn copy_out(
+        &self,
+        from: &GpuMemory,
+        to: &mut [u8],
+    ) -> Result<(), DriverError> {
         // SAFETY: the caller's promise.
         unsafe { result::memcpy_dtoh_async(to, from.address, self.stream.cu_stream()) }
             .does("cuMemcpyDtoHAsync")
     }
 
     /// Waits for all work, and tells of any that has failed.
-    pub(super) fn wait(&self) -> Result<(), CudaError> {
+    pub(super) fn wait(&self) -> Result<(), DriverError> {
         self.stream.synchronize().does("cuStreamSynchronize")?;
         // What failed where nothing could be returned: when memory was freed.
         self.context.check_err().does("an earlier call")
@@ -195,7 +197,7 @@ impl Context {
         target: Target,
         names: &[&str],
         shared_memory: u32,
-    ) -> Result<Vec<GpuKernel>, CudaError> {
+    ) -> Result<Vec<GpuKernel>, DriverError> {
         let image = match target {
             Target::Machine(_) => Ptx::from_binary(image),
             Target::Ptx(_) => {
@@ -223,7 +225,7 @@ impl Context {
         kernel: &GpuKernel,
         grid: Grid,
         arguments: &[u8],
-    ) -> Result<(), CudaError> {
+    ) -> Result<(), DriverError> {
         self.bind()?;
         let mut bytes = arguments.len();
         // Handed over as one buffer with its length, the driver reads so many bytes and no more;

@@ -1,6 +1,6 @@
 //! Why a GPU cannot be used.
 
-use super::cuda::CudaError;
+use super::cuda::DriverError;
 use super::library::Missing;
 use super::nvrtc::NvrtcError;
 use super::target::TargetError;
@@ -37,7 +37,7 @@ pub enum OpenError {
     Compiler(NvrtcError),
     /// The driver failed.
     #[error("cannot use GPUs")]
-    Cuda(#[from] CudaError),
+    Cuda(#[from] DriverError),
 }
 
 impl From<NvrtcError> for OpenError {

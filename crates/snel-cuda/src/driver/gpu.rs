@@ -7,7 +7,7 @@ use std::error::Error;
 
 use super::cache::Cache;
 use super::compilation::{Compilation, Sources};
-use super::cuda::{self, Context, CudaError, GpuKernel, GpuMemory};
+use super::cuda::{self, Context, DriverError, GpuKernel, GpuMemory};
 use super::nvrtc::{Nvrtc, NvrtcError};
 use super::pinned::Pinned;
 use super::target::Target;
@@ -91,7 +91,7 @@ impl Gpu {
         std::mem::take(&mut self.notes)
     }
 
-    fn failed(&self, action: impl Into<String>) -> impl FnOnce(CudaError) -> DeviceError {
+    fn failed(&self, action: impl Into<String>) -> impl FnOnce(DriverError) -> DeviceError {
         let (device, action) = (self.name.clone(), action.into());
         move |source| DeviceError::Failed { device, action, source: source.into() }
     }
@@ -209,7 +209,7 @@ impl Staging {
         context: &Context,
         from: &[u8],
         to: &mut GpuMemory,
-    ) -> Result<(), CudaError> {
+    ) -> Result<(), DriverError> {
         context.bind()?;
         if from.is_empty() {
             return Ok(());
@@ -236,7 +236,7 @@ impl Staging {
         context: &Context,
         from: &GpuMemory,
         to: &mut [u8],
-    ) -> Result<(), CudaError> {
+    ) -> Result<(), DriverError> {
         context.bind()?;
         if to.len() > self.down.bytes() {
             // SAFETY: checked by the caller to be there; waited for before `to` is given back.
@@ -251,7 +251,7 @@ impl Staging {
         Ok(())
     }
 
-    fn wait(&mut self, context: &Context) -> Result<(), CudaError> {
+    fn wait(&mut self, context: &Context) -> Result<(), DriverError> {
         context.wait()?;
         self.used = 0;
         Ok(())

@@ -31,7 +31,7 @@ pub struct Found {
 
 /// A library that was not found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} was not found (looked for {}); {}", .library.name(), .looked_for, .library.remedy())]
+#[error("no {} was found (looked for {}); {}", .library.name(), .looked_for, .library.remedy())]
 pub struct Missing {
     /// Which.
     pub library: Library,
@@ -46,7 +46,7 @@ impl Library {
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Driver => "the NVIDIA driver",
+            Self::Driver => "NVIDIA driver",
             Self::Nvrtc => "NVRTC",
             Self::Nccl => "NCCL",
             Self::CublasLt => "cuBLASLt",

@@ -26,7 +26,7 @@ pub mod nvrtc;
 mod pinned;
 pub mod target;
 
-pub use cuda::{CudaError, GpuKernel, GpuMemory};
+pub use cuda::{DriverError, GpuKernel, GpuMemory};
 pub use error::OpenError;
 pub use gpu::Gpu;
 pub use list::{GpuInfo, gpus};

@@ -6,7 +6,7 @@ use std::ffi::c_void;
 
 use cudarc::driver::result;
 
-use super::cuda::{CudaError, Does};
+use super::cuda::{Does, DriverError};
 
 /// Page-locked memory of the context that was current when it was made.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ unsafe impl Send for Pinned {}
 
 impl Pinned {
     /// `bytes` zeros, in a context that is current.
-    pub(super) fn new(bytes: usize) -> Result<Self, CudaError> {
+    pub(super) fn new(bytes: usize) -> Result<Self, DriverError> {
         // SAFETY: a context is current. Flags 0: cached memory, because the CPU reads it too.
         let start = unsafe { result::malloc_host(bytes, 0) }.does("cuMemHostAlloc")?;
         // SAFETY: so many bytes were allocated just now.
