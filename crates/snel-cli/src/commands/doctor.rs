@@ -26,7 +26,7 @@ struct Document {
     gpus_unknown: Option<String>,
     /// Version of the NVIDIA driver's kernel module.
     driver: Option<String>,
-    libraries: Vec<Found>,
+    libraries: Vec<Part>,
     kernel_cache: Option<PathBuf>,
     scratch: PathBuf,
 }
@@ -45,7 +45,7 @@ struct Gpu {
 
 /// A library, or how to get it.
 #[derive(Serialize)]
-struct Found {
+struct Part {
     name: &'static str,
     purpose: &'static str,
     found: bool,
@@ -91,9 +91,9 @@ fn examine() -> Document {
     }
 }
 
-fn library(library: Library) -> Found {
+fn library(library: Library) -> Part {
     let found = library.find().ok();
-    Found {
+    Part {
         name: library.name(),
         purpose: library.purpose(),
         found: found.is_some(),
@@ -148,7 +148,7 @@ fn described(gpu: &Gpu) -> String {
     )
 }
 
-fn place(library: &Found) -> String {
+fn place(library: &Part) -> String {
     let path = library.path.as_ref().map(|path| path.display().to_string());
     match (&library.version, path) {
         _ if !library.found => "not found".to_owned(),
