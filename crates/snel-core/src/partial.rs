@@ -176,6 +176,31 @@ impl Sums {
         }
     }
 
+    /// Adds chunks whose gradients were rounded and added elsewhere, by the rule of
+    /// [`Self::add_chunk`]: `rows` and `samples` (empty unless the objective separates samples) are
+    /// sums of `round_half_even(gradient * 2^scale)` over the chunks that have only finite values,
+    /// all below [`Partial::limit`] in magnitude. `largest` is the largest finite magnitude of any
+    /// chunk; each tally counts its chunk's gradients that are not finite.
+    ///
+    /// # Panics
+    /// If the sums are not as long as these.
+    pub fn add_rounded(
+        &mut self,
+        rows: &[i64],
+        samples: &[i64],
+        largest: f32,
+        tallies: impl IntoIterator<Item = Tally>,
+    ) {
+        tallies.into_iter().for_each(|tally| self.statistics.add(&tally));
+        self.largest = self.largest.max(largest);
+        for (mine, theirs) in [(&mut self.rows, rows), (&mut self.samples, samples)] {
+            assert_eq!(mine.len(), theirs.len(), "one sum a parameter");
+            for (a, b) in mine.iter_mut().zip(theirs) {
+                *a = a.wrapping_add(*b);
+            }
+        }
+    }
+
     /// Adds the sums of other chunks of the same step.
     pub fn merge(&mut self, other: &Self) {
         self.statistics.merge(&other.statistics);
@@ -268,6 +293,11 @@ impl Partial {
     /// Scale exponent of the sums.
     pub fn scale(&self) -> i32 {
         self.sums.scale
+    }
+
+    /// Magnitudes of a chunk's gradient from here on do not fit the scale.
+    pub fn limit(&self) -> f64 {
+        libm::ldexp(1.0, chunk_bits(self.sums.n_chunks) - self.sums.scale)
     }
 
     /// Parameters that are summed.

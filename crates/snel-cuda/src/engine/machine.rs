@@ -1,0 +1,342 @@
+//! A device with the kernels and the memory of one problem.
+//!
+//! The launches are here, and with them the `unsafe` of this module: what a launch promises is
+//! that its addresses are alive and have the room that the kernel expects.
+#![allow(unsafe_code)]
+
+use snel_core::density::Density;
+use snel_core::engine::{SampleSet, Scored};
+use snel_core::objective::Objective;
+use snel_core::partial::Partial;
+use snel_core::philox::Stream;
+use snel_core::plan::StepPlan;
+use snel_core::problem::{Base, Problem};
+
+use super::CudaError;
+use super::work::{StepInput, SumsOfStep};
+use crate::arguments::{self, Model, PackArguments, ScoreArguments, SizesArguments, StepArguments};
+use crate::density::Table;
+use crate::device::{Device, DeviceError, Grid, Memory};
+use crate::shape::{Shape, Sizes};
+
+/// The kernels, in the order in which they are kept.
+const KERNELS: [&str; 4] = ["snel_pack", "snel_step", "snel_score", "snel_sizes"];
+/// Most bytes of tiles and gradients in global memory, over all blocks.
+const SCRATCH: usize = 4 << 30;
+
+pub(crate) struct Machine<D: Device> {
+    device: D,
+    shape: Shape,
+    sizes: Sizes,
+    seed: u32,
+    base_kind: i32,
+    /// Blocks of a launch that has enough work.
+    blocks: u32,
+    pack: D::Kernel,
+    step: D::Kernel,
+    score: D::Kernel,
+    parameters: D::Memory,
+    packed: D::Memory,
+    proposal: OnDevice<D>,
+    base: OnDevice<D>,
+    tiles: D::Memory,
+    /// A chunk's gradient a block.
+    gradients: D::Memory,
+    row_sums: D::Memory,
+    sample_sums: Option<D::Memory>,
+    control: D::Memory,
+    chunks: D::Memory,
+    tallies: D::Memory,
+    rows: D::Memory,
+    points: D::Memory,
+    scored: D::Memory,
+}
+
+/// A density's table in the memory of a device.
+struct OnDevice<D: Device> {
+    nodes: D::Memory,
+    values: D::Memory,
+    count: i32,
+    has_lower: bool,
+}
+
+impl<D: Device> OnDevice<D> {
+    fn new(device: &D, density: Option<&Density>) -> Result<Self, DeviceError> {
+        let Table { nodes, values, has_lower } = density.map(Table::new).unwrap_or_default();
+        let count = nodes.len() as i32;
+        Ok(Self {
+            nodes: stored(device, &nodes)?,
+            values: stored(device, &values)?,
+            count,
+            has_lower,
+        })
+    }
+
+    fn arguments(&self) -> arguments::Density {
+        arguments::Density {
+            nodes: self.nodes.address(),
+            values: self.values.address(),
+            count: self.count,
+            has_lower: self.has_lower.into(),
+        }
+    }
+}
+
+/// Memory that holds `values`.
+fn stored<D: Device, T: bytemuck::NoUninit>(
+    device: &D,
+    values: &[T],
+) -> Result<D::Memory, DeviceError> {
+    let bytes: &[u8] = bytemuck::cast_slice(values);
+    let mut memory = device.allocate(bytes.len().max(1))?;
+    device.upload(bytes, &mut memory)?;
+    Ok(memory)
+}
+
+/// Makes `memory` at least `bytes` long. What it held is lost.
+fn grow<D: Device>(device: &D, memory: &mut D::Memory, bytes: usize) -> Result<(), DeviceError> {
+    if memory.bytes() < bytes {
+        *memory = device.allocate(bytes.next_power_of_two())?;
+    }
+    Ok(())
+}
+
+impl<D: Device> Machine<D> {
+    /// Compiles the kernels of `shape` and asks for memory.
+    pub(crate) fn new(
+        mut device: D,
+        shape: &Shape,
+        problem: &Problem,
+        most_blocks: Option<u32>,
+    ) -> Result<Self, CudaError> {
+        let name = device.name().to_owned();
+        let failed = |source| CudaError::Device { device: name.clone(), source };
+        let kernels = device.compile(&shape.program(), &KERNELS).map_err(failed)?;
+        let Ok([pack, step, score, sizes]) = <[D::Kernel; 4]>::try_from(kernels) else {
+            let device = device.name().to_owned();
+            let (action, source) = ("compile".to_owned(), "a kernel is missing".into());
+            let source = DeviceError::Failed { device: device.clone(), action, source };
+            return Err(CudaError::Device { device, source });
+        };
+        let found = ask_sizes(&device, &sizes).map_err(failed)?;
+        let Sizes { shared, packed, tile, sums, parameters } = shape.sizes();
+        let slots = sums / (4 * shape.threads);
+        let host = [shared, packed, tile, slots, parameters].map(|n| n as u64);
+        if found != host {
+            return Err(CudaError::Sizes { kernels: found, host });
+        }
+        Self::with_kernels(device, [pack, step, score], shape, problem, most_blocks).map_err(failed)
+    }
+
+    fn with_kernels(
+        device: D,
+        [pack, step, score]: [D::Kernel; 3],
+        shape: &Shape,
+        problem: &Problem,
+        most_blocks: Option<u32>,
+    ) -> Result<Self, DeviceError> {
+        let sizes = shape.sizes();
+        let blocks = blocks_for(&device, shape, &sizes).min(most_blocks.unwrap_or(u32::MAX)).max(1);
+        let all = |bytes: usize| device.allocate((bytes * blocks as usize).max(1));
+        let sums = || device.allocate(8 * sizes.parameters);
+        let model = &problem.model;
+        let (base_kind, base) = match &model.base {
+            Base::None => (0, None),
+            Base::Proposal => (1, None),
+            Base::Density(density) => (2, Some(density)),
+        };
+        Ok(Self {
+            seed: problem.seed,
+            base_kind,
+            blocks,
+            pack,
+            step,
+            score,
+            parameters: device.allocate(4 * sizes.parameters)?,
+            packed: device.allocate(sizes.packed)?,
+            proposal: OnDevice::new(&device, Some(&model.proposal))?,
+            base: OnDevice::new(&device, base)?,
+            tiles: all(sizes.tile)?,
+            gradients: all(sizes.sums)?,
+            row_sums: sums()?,
+            sample_sums: problem.objective.separates_samples().then(sums).transpose()?,
+            control: device.allocate(8)?,
+            chunks: device.allocate(1)?,
+            tallies: device.allocate(1)?,
+            rows: device.allocate(1)?,
+            points: device.allocate(1)?,
+            scored: device.allocate(1)?,
+            shape: shape.clone(),
+            sizes,
+            device,
+        })
+    }
+
+    fn model(&self) -> Model {
+        Model {
+            parameters: self.parameters.address(),
+            packed: self.packed.address(),
+            proposal: self.proposal.arguments(),
+            base: self.base.arguments(),
+            tiles: self.tiles.address(),
+            seed: self.seed,
+            base_kind: self.base_kind,
+        }
+    }
+
+    /// Makes `parameters` (the flat vector) those of the device.
+    pub(crate) fn set_parameters(&mut self, parameters: &[f32]) -> Result<(), DeviceError> {
+        self.device.upload(bytemuck::cast_slice(parameters), &mut self.parameters)?;
+        let arguments =
+            PackArguments { parameters: self.parameters.address(), packed: self.packed.address() };
+        let threads = 256;
+        let blocks = (self.sizes.parameters as u32).div_ceil(threads).clamp(1, 4 * self.blocks);
+        let grid = Grid { blocks, threads, shared: 0 };
+        // SAFETY: both are of this device, live as long as `self`, and have the sizes that
+        // `new` has compared with the kernels'.
+        unsafe { self.device.launch(&self.pack, grid, bytemuck::bytes_of(&arguments)) }
+    }
+
+    /// Sums the chunks of `input`, of the step of `plan`, at the scale of `partial`.
+    pub(crate) fn step(
+        &mut self,
+        problem: &Problem,
+        plan: &StepPlan,
+        partial: &Partial,
+        input: &StepInput,
+        sums: &mut SumsOfStep,
+    ) -> Result<(), DeviceError> {
+        let n_chunks = input.chunks.len();
+        sums.expect(n_chunks);
+        let Self { device, chunks, tallies, rows, row_sums, sample_sums, control, .. } = self;
+        grow(device, chunks, size_of_val(&input.chunks[..]))?;
+        grow(device, tallies, size_of_val(&sums.tallies[..]))?;
+        grow(device, rows, size_of_val(&input.rows[..]))?;
+        device.upload(bytemuck::cast_slice(&input.chunks), chunks)?;
+        device.upload(bytemuck::cast_slice(&input.rows), rows)?;
+        device.clear(row_sums)?;
+        device.clear(control)?;
+        if let Some(sample_sums) = sample_sums {
+            device.clear(sample_sums)?;
+        }
+        let arguments = self.step_arguments(problem, plan, partial, n_chunks as u32);
+        let grid = self.shape.grid(self.blocks.min(n_chunks as u32));
+        // SAFETY: all memory is of this device and lives as long as `self`. Parameters, packed
+        // parameters and sums have the sizes that `new` has compared; tiles and gradients
+        // are there for `self.blocks` blocks; chunks, tallies and rows were grown to hold
+        // `n_chunks` chunks and the rows they point into.
+        unsafe { self.device.launch(&self.step, grid, bytemuck::bytes_of(&arguments))? };
+        let Self { device, tallies, row_sums, sample_sums, control, .. } = self;
+        device.download(row_sums, bytemuck::cast_slice_mut(&mut sums.rows))?;
+        if let Some(sample_sums) = sample_sums {
+            device.download(sample_sums, bytemuck::cast_slice_mut(&mut sums.samples))?;
+        }
+        device.download(tallies, bytemuck::cast_slice_mut(&mut sums.tallies))?;
+        device.download(control, bytemuck::cast_slice_mut(&mut sums.control))
+    }
+
+    fn step_arguments(
+        &self,
+        problem: &Problem,
+        plan: &StepPlan,
+        partial: &Partial,
+        n_chunks: u32,
+    ) -> StepArguments {
+        let row_sums = self.row_sums.address();
+        StepArguments {
+            model: self.model(),
+            rows: self.rows.address(),
+            chunks: self.chunks.address(),
+            tallies: self.tallies.address(),
+            row_sums,
+            sample_sums: self.sample_sums.as_ref().map_or(row_sums, Memory::address),
+            control: self.control.address(),
+            sums: self.gradients.address(),
+            factor: 2.0f64.powi(partial.scale()),
+            limit: partial.limit(),
+            batch: plan.batch() as f64,
+            samples: plan.samples() as f64,
+            n_chunks,
+            step: plan.step,
+            stream: Stream::Proposal as u32,
+            objective: match problem.objective {
+                Objective::Snl => 0,
+                Objective::IsMle => 1,
+                Objective::Nce => 2,
+            },
+        }
+    }
+
+    /// Scores the points `x`.
+    pub(crate) fn score(&mut self, x: &[f32], out: &mut [Scored]) -> Result<(), DeviceError> {
+        grow(&self.device, &mut self.points, size_of_val(x))?;
+        self.device.upload(bytemuck::cast_slice(x), &mut self.points)?;
+        self.launch_score(None, out)
+    }
+
+    /// Draws the samples of `set` from number `first` on into `x` and scores them.
+    pub(crate) fn score_samples(
+        &mut self,
+        set: SampleSet,
+        first: u64,
+        x: &mut [f32],
+        out: &mut [Scored],
+    ) -> Result<(), DeviceError> {
+        grow(&self.device, &mut self.points, size_of_val(x))?;
+        self.launch_score(Some((set, first)), out)?;
+        self.device.download(&self.points, bytemuck::cast_slice_mut(x))
+    }
+
+    /// Scores as many points as `out` has room for; `self.points` is large enough for them.
+    fn launch_score(
+        &mut self,
+        samples: Option<(SampleSet, u64)>,
+        out: &mut [Scored],
+    ) -> Result<(), DeviceError> {
+        let mut scored = vec![arguments::Scored::default(); out.len()];
+        grow(&self.device, &mut self.scored, size_of_val(&scored[..]))?;
+        let (set, first) = samples.unwrap_or((SampleSet { stream: Stream::Proposal, step: 0 }, 0));
+        let arguments = ScoreArguments {
+            model: self.model(),
+            points: self.points.address(),
+            scored: self.scored.address(),
+            first,
+            count: out.len() as u32,
+            is_sample: samples.is_some().into(),
+            step: set.step,
+            stream: set.stream as u32,
+        };
+        let blocks = out.len().div_ceil(self.shape.tile).min(self.blocks as usize) as u32;
+        let grid = self.shape.grid(blocks.max(1));
+        // SAFETY: as for a step; points and scores have room for `out.len()` points.
+        unsafe { self.device.launch(&self.score, grid, bytemuck::bytes_of(&arguments))? };
+        self.device.download(&self.scored, bytemuck::cast_slice_mut(&mut scored))?;
+        for (out, s) in out.iter_mut().zip(scored) {
+            let arguments::Scored { energy, log_base, log_proposal } = s;
+            *out = Scored { energy, log_base, log_proposal };
+        }
+        Ok(())
+    }
+}
+
+/// Blocks that fill the device: as many a multiprocessor as shared memory and threads allow.
+fn blocks_for<D: Device>(device: &D, shape: &Shape, sizes: &Sizes) -> u32 {
+    let by_shared = device.shared_memory() / (sizes.shared as u32).max(1);
+    let by_threads = 1024 / shape.threads as u32;
+    let wanted = device.multiprocessors() * by_shared.min(by_threads).clamp(1, 8);
+    let room = SCRATCH / (sizes.tile + sizes.sums).max(1);
+    wanted.min(room.min(u32::MAX as usize) as u32).max(1)
+}
+
+/// The sizes that the kernels expect: shared memory, packed parameters, tile, gradient slots of a
+/// thread, parameters.
+fn ask_sizes<D: Device>(device: &D, kernel: &D::Kernel) -> Result<[u64; 5], DeviceError> {
+    let mut sizes = [0; 5];
+    let memory = device.allocate(size_of_val(&sizes))?;
+    let arguments = SizesArguments { sizes: memory.address() };
+    let grid = Grid { blocks: 1, threads: 32, shared: 0 };
+    // SAFETY: the kernel writes five words, and there is room for them.
+    unsafe { device.launch(kernel, grid, bytemuck::bytes_of(&arguments))? };
+    device.download(&memory, bytemuck::cast_slice_mut(&mut sizes))?;
+    Ok(sizes)
+}
