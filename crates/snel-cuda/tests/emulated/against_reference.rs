@@ -3,13 +3,12 @@
 use snel_core::activation::Activation;
 use snel_core::engine::{Engine, SampleSet, Scored};
 use snel_core::objective::Objective;
-use snel_core::partial::StepError;
 use snel_core::philox::Stream;
 use snel_core::problem::Base;
 use snel_core::reference::ReferenceEngine;
 use snel_cuda::{Precision, Settings};
 
-use crate::cases::{Case, densities, plan, rows, small, whole};
+use crate::cases::{Case, densities, gradient, rows, small};
 use crate::emulator::{Emulator, available};
 
 /// Error of an energy, whose terms are of order one. f32: some tens of roundings of 6e-8. tf32: a
@@ -25,34 +24,20 @@ fn energy_bound(precision: Precision) -> f64 {
     }
 }
 
-/// Relative error of a gradient in the Euclidean norm: the same, and gradients of split bf16 are
-/// those of bf16.
+/// Relative error of a gradient in the Euclidean norm. A weight has the error of its energy, and
+/// one heavy sample hands it to the whole gradient; gradients of split bf16 are those of bf16 under
+/// better weights.
 fn gradient_bound(precision: Precision) -> f64 {
     match precision {
         Precision::Fp32 => 1e-5,
         Precision::Tf32 => 5e-3,
-        Precision::Bf16x3 | Precision::Bf16 => 2e-2,
+        Precision::Bf16x3 => 1e-2,
+        Precision::Bf16 => 6e-2,
     }
 }
 
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
-}
-
-fn gradient<E: Engine>(engine: &mut E, case: &Case) -> Vec<f64> {
-    let problem = case.problem();
-    let mut gradient = vec![0.0; problem.layout.len()];
-    let mut plan = plan();
-    loop {
-        match whole(engine, &problem, &plan).reduce() {
-            // Some pairs of base and proposal have weights of a million.
-            Err(StepError::Overflow { scale, .. }) => plan.scale = scale,
-            reduced => {
-                reduced.unwrap().gradient(&mut gradient);
-                return gradient;
-            }
-        }
-    }
 }
 
 fn reference(case: &Case) -> ReferenceEngine {
@@ -65,16 +50,14 @@ fn check(case: &Case, settings: &Settings) {
     let precision = settings.precision;
     let mut engine = case.engine(Emulator::new(1), settings);
     let mut expected = reference(case);
-    let (found, right) = (gradient(&mut engine, case), gradient(&mut expected, case));
-    let names = case.problem().layout.clone();
-    let norm = distance(&right, &vec![0.0; right.len()]);
-    let error = distance(&found, &right) / norm;
-    for segment in names.segments() {
-        let r = segment.range();
-        let scale = distance(&right[r.clone()], &vec![0.0; r.len()]);
-        println!("{precision} {} {}", segment.name, distance(&found[r.clone()], &right[r]) / scale);
+    let problem = case.problem();
+    let (found, right) = (gradient(&mut engine, &problem), gradient(&mut expected, &problem));
+    for segment in problem.layout.segments() {
+        let (found, right) = (&found[segment.range()], &right[segment.range()]);
+        let error = distance(found, right) / distance(right, &vec![0.0; right.len()]);
+        let name = &segment.name;
+        assert!(error < gradient_bound(precision), "{precision} {name} of {case:?}: {error}");
     }
-    assert!(error < gradient_bound(precision), "{precision} {:?}: {error}", case.activation);
     // Both scored at the points of the emulator.
     let set = SampleSet { stream: Stream::Validation, step: 3 };
     let n = 37;
@@ -88,7 +71,7 @@ fn check(case: &Case, settings: &Settings) {
     for ((s, r), again) in scored.iter().zip(&right).zip(&again) {
         assert_eq!(s, again);
         let error = f64::from((s.energy - r.energy).abs());
-        assert!(error < energy_bound(precision), "{precision} {:?}: {s:?} {r:?}", case.activation);
+        assert!(error < energy_bound(precision), "{precision} {case:?}: {s:?} {r:?}");
     }
 }
 

@@ -27,7 +27,7 @@ type Emulate = unsafe extern "C" fn(
 ) -> c_int;
 
 /// The kernels of this checkout.
-pub fn kernels() -> PathBuf {
+pub(crate) fn kernels() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels")
 }
 
@@ -36,7 +36,7 @@ fn cache() -> PathBuf {
 }
 
 /// True if there is a g++; says so if not.
-pub fn available() -> bool {
+pub(crate) fn available() -> bool {
     let found = Command::new("g++").arg("--version").output().is_ok();
     if !found {
         println!("skipped: the emulator needs g++, which is not installed");
@@ -46,7 +46,7 @@ pub fn available() -> bool {
 
 /// The emulated GPU.
 #[derive(Clone)]
-pub struct Emulator {
+pub(crate) struct Emulator {
     sources: PathBuf,
     flags: Vec<String>,
     shared_memory: u32,
@@ -55,12 +55,12 @@ pub struct Emulator {
     seed: Cell<u64>,
 }
 
-pub struct Kernel {
+pub(crate) struct Kernel {
     library: Arc<Library>,
     name: CString,
 }
 
-pub struct HostMemory {
+pub(crate) struct HostMemory {
     start: *mut u8,
     layout: Layout,
 }
@@ -69,7 +69,7 @@ pub struct HostMemory {
 unsafe impl Send for HostMemory {}
 
 impl Emulator {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             sources: kernels(),
             flags: vec!["-O1".to_owned()],
@@ -80,12 +80,12 @@ impl Emulator {
     }
 
     /// The same with kernels of another folder.
-    pub fn with_sources(self, sources: PathBuf) -> Self {
+    pub(crate) fn with_sources(self, sources: PathBuf) -> Self {
         Self { sources, ..self }
     }
 
     /// The same with other flags for the compiler.
-    pub fn with_flags(self, flags: &[&str]) -> Self {
+    pub(crate) fn with_flags(self, flags: &[&str]) -> Self {
         Self { flags: flags.iter().map(|&f| f.to_owned()).collect(), ..self }
     }
 

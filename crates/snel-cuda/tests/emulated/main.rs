@@ -3,5 +3,10 @@
 #![allow(unsafe_code)]
 
 mod against_reference;
+mod bits;
 mod cases;
 mod emulator;
+mod mutants;
+mod refusals;
+mod shapes;
+mod training;
