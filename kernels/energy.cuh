@@ -22,7 +22,7 @@ __device__ __forceinline__ void forward_layer(const Block& block) {
     const float* bias = block.bias<LAYER>();
     Hidden* values = block.values<LAYER>();
     Hidden* slopes = block.slopes<LAYER>();
-    Result::for_each([&](int, int row, int column) {
+    Result::template for_each<false>([&](int, int row, int column) {
         Result result;
         result.template add<forward_precision(LAYER), padded_width(LAYER - 1)>(input, weight, row,
                                                                                column);

@@ -26,11 +26,17 @@ struct Extent {
     }
 };
 
+// Calls f(parameter, value) for all of the chunk's gradient that this thread has: thread 0 has b.
+template <class F>
+__device__ __forceinline__ void for_each_value(Sums& sums, float b, F&& f) {
+    sums.for_each_owned(f);
+    if (threadIdx.x == 0) f(B_OFFSET, b);
+}
+
 // Adds this thread's extent to the block's, which is zero. A barrier follows.
-__device__ __forceinline__ void share_extent(Sums& sums, const float* b, Shared& shared) {
+__device__ __forceinline__ void share_extent(Sums& sums, float b, Shared& shared) {
     Extent extent;
-    sums.for_each_owned([&](int, float value) { extent.add(value); });
-    if (b != nullptr) extent.add(*b);
+    for_each_value(sums, b, [&](int, float value) { extent.add(value); });
 #pragma unroll
     for (int mask = WARP / 2; mask > 0; mask /= 2) {
         const u32 other = __shfl_xor_sync(0xffffffffu, extent.largest, mask);
@@ -43,22 +49,17 @@ __device__ __forceinline__ void share_extent(Sums& sums, const float* b, Shared&
     }
 }
 
-__device__ __forceinline__ void add_exactly(u64* to, float value, double factor) {
-    const i64 rounded = __double2ll_rn(static_cast<double>(value) * factor);
-    atomicAdd(to, static_cast<u64>(rounded));
-}
-
-// Adds the chunk's gradient to the step's sums, if it fits. `b` is that of thread 0, null in all
-// others. All threads; before it, a barrier after share_extent.
-__device__ __forceinline__ void add_chunk(Sums& sums, const float* b, const Shared& shared,
+// Adds the chunk's gradient to the step's sums, if it fits. All threads; before it, a barrier after
+// share_extent.
+__device__ __forceinline__ void add_chunk(Sums& sums, float b, const Shared& shared,
                                           const StepArguments& step, bool is_sample) {
     const double largest = static_cast<double>(__uint_as_float(shared.largest));
     if (shared.not_finite != 0 || !(largest < step.limit)) return;
     u64* to = is_sample ? step.sample_sums : step.row_sums;
-    sums.for_each_owned([&](int parameter, float value) {
-        add_exactly(to + parameter, value, step.factor);
+    for_each_value(sums, b, [&](int parameter, float value) {
+        const i64 rounded = __double2ll_rn(static_cast<double>(value) * step.factor);
+        atomicAdd(to + parameter, static_cast<u64>(rounded));
     });
-    if (b != nullptr) add_exactly(to + B_OFFSET, *b, step.factor);
 }
 
 }  // namespace snel

@@ -64,7 +64,7 @@ __device__ __forceinline__ void layer_gradient(const Block& block, Sums& sums) {
     const Operand<Hidden, BY_DEPTH, TILES_SHARED> dz{block.slopes<LAYER>(), stride(LAYER)};
     const Operand<Stored<LAYER - 1>, BY_DEPTH, TILES_SHARED> input{block.values<LAYER - 1>(),
                                                                   stride(LAYER - 1)};
-    Result::for_each([&](int own, int row, int column) {
+    Result::template for_each<SUMS_IN_REGISTERS>([&](int own, int row, int column) {
         Result result;
         result.template add<BACKWARD, TILE>(dz, input, row, column);
 #pragma unroll
@@ -85,7 +85,7 @@ __device__ __forceinline__ void backward_layer(const Block& block) {
     const Operand<Stored<BELOW>, BY_DEPTH, WEIGHTS_SHARED> weight{block.weight<LAYER>(),
                                                                   stride(BELOW)};
     Hidden* slopes = block.slopes<BELOW>();
-    Result::for_each([&](int, int row, int column) {
+    Result::template for_each<false>([&](int, int row, int column) {
         Result result;
         result.template add<BACKWARD, padded_width(LAYER)>(dz, weight, row, column);
         Result::for_each_pair(row, column, [&](int place, int t, int j) {

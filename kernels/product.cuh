@@ -25,9 +25,10 @@ struct Blocks {
     float sums[UNITS_DOWN][UNITS_ACROSS][4] = {};
 
     // Calls f(number of the warp's block, first row, first column) for the blocks of this warp.
-    template <class F>
+    // UNROLL makes that number a constant, where it is an index of registers.
+    template <bool UNROLL, class F>
     __device__ __forceinline__ static void for_each(F&& f) {
-#pragma unroll
+#pragma unroll(UNROLL ? PER_WARP : 1)
         for (int own = 0; own < PER_WARP; own++) {
             const int index = warp_of() + own * WARPS;
             if (index < COUNT) {

@@ -45,7 +45,8 @@ extern "C" __global__ void snel_pack(snel::PackArguments a) {
     pack_vector(a, LAYERS, OUTPUT_OFFSET, packed_vector(LAYERS + 1), own, all);
 }
 
-extern "C" __global__ void __launch_bounds__(snel::THREADS) snel_step(snel::StepArguments a) {
+extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
+    snel_step(snel::StepArguments a) {
     using namespace snel;
     const Block block(a.model);
     Sums sums(a.sums);
@@ -58,7 +59,8 @@ extern "C" __global__ void __launch_bounds__(snel::THREADS) snel_step(snel::Step
     }
 }
 
-extern "C" __global__ void __launch_bounds__(snel::THREADS) snel_score(snel::ScoreArguments a) {
+extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
+    snel_score(snel::ScoreArguments a) {
     using namespace snel;
     const Block block(a.model);
     block.load_parameters(a.model);

@@ -66,10 +66,9 @@ __device__ __forceinline__ void work_on(const Block& block, const StepArguments&
     __syncthreads();
     const PointTally total = total_of(block.shared.tallies);
     const float b_gradient = static_cast<float>(total.cotangent);
-    const float* own_b = threadIdx.x == 0 ? &b_gradient : nullptr;
-    share_extent(sums, own_b, block.shared);
+    share_extent(sums, b_gradient, block.shared);
     __syncthreads();
-    add_chunk(sums, own_b, block.shared, step, chunk.is_sample);
+    add_chunk(sums, b_gradient, block.shared, step, chunk.is_sample);
     if (threadIdx.x == 0) {
         atomicMax(&step.control[1], block.shared.largest);
         write_tally(total, chunk, block.shared.not_finite, step.tallies[index]);

@@ -58,7 +58,7 @@ struct Sums : SumsIn<SUMS_IN_REGISTERS> {
     using SumsIn<SUMS_IN_REGISTERS>::SumsIn;
 
     __device__ __forceinline__ void clear() {
-#pragma unroll
+#pragma unroll(SUMS_IN_REGISTERS ? SUM_SLOTS : 4)
         for (int slot = 0; slot < SUM_SLOTS; slot++) (*this)[slot] = 0.0f;
     }
 
@@ -78,7 +78,7 @@ private:
     __device__ __forceinline__ void weights_owned(F& f) {
         using Result = GradientBlocks<LAYER>;
         constexpr int SLOTS = Result::UNITS_DOWN * Result::UNITS_ACROSS * 4;
-        Result::for_each([&](int own, int row, int column) {
+        Result::template for_each<SUMS_IN_REGISTERS>([&](int own, int row, int column) {
             Result::for_each_pair(row, column, [&](int place, int n, int k) {
 #pragma unroll
                 for (int i = 0; i < 2; i++) {

@@ -1,14 +1,44 @@
 // The scheduler of the emulated GPU; see machine.h.
 #include "machine.h"
 
+#include <csignal>
+
 #include <algorithm>
+#include <mutex>
 
 namespace emulator {
+
+static struct sigaction previous_action;
+
+// A kernel that reads where there is nothing must not end the process: other threads run tests.
+// The thread that faulted never goes on; the scheduler does.
+static void on_fault(int signal, siginfo_t* info, void* context) {
+    if (machine != nullptr) machine->fail("it reads or writes where there is no memory");
+    if (previous_action.sa_flags & SA_SIGINFO) {
+        previous_action.sa_sigaction(signal, info, context);
+    } else {
+        sigaction(signal, &previous_action, nullptr);
+    }
+}
+
+static void catch_faults() {
+#ifndef __SANITIZE_ADDRESS__
+    static std::once_flag once;
+    std::call_once(once, [] {
+        struct sigaction action{};
+        action.sa_sigaction = on_fault;
+        // Not deferred: the handler does not return, and later faults must be seen too.
+        action.sa_flags = SA_SIGINFO | SA_NODEFER;
+        sigaction(SIGSEGV, &action, &previous_action);
+    });
+#endif
+}
 
 static void entry() { machine->body(); }
 
 std::string Machine::run(void (*kernel)(const void*), const void* arguments) {
     if (threads_ == 0 || threads_ % WARP != 0) return "a block must be whole warps";
+    catch_faults();
     kernel_ = kernel;
     arguments_ = arguments;
     const unsigned resident = std::min(blocks_, RESIDENT);

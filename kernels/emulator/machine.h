@@ -7,7 +7,7 @@
 // 3. Shared memory holds NaN bits when a block starts. Asynchronous copies arrive when they are
 //    waited for and not before.
 // 4. A wait that cannot end, a barrier that is not the same statement for all, a thread that leaves
-//    others at a barrier: each ends the launch with a report.
+//    others at a barrier, an access where there is no memory: each ends the launch with a report.
 #pragma once
 #include <cstdint>
 #include <cstdio>

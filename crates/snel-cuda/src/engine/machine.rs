@@ -96,7 +96,7 @@ fn stored<D: Device, T: bytemuck::NoUninit>(
 /// Makes `memory` at least `bytes` long. What it held is lost.
 fn grow<D: Device>(device: &D, memory: &mut D::Memory, bytes: usize) -> Result<(), DeviceError> {
     if memory.bytes() < bytes {
-        *memory = device.allocate(bytes.next_power_of_two())?;
+        *memory = device.allocate(bytes)?;
     }
     Ok(())
 }

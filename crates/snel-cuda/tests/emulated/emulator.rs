@@ -26,9 +26,30 @@ type Emulate = unsafe extern "C" fn(
     c_ulonglong,
 ) -> c_int;
 
+/// Environment variable with other flags for the compiler.
+pub(crate) const FLAGS: &str = "SNEL_EMULATOR_FLAGS";
+
 /// The kernels of this checkout.
 pub(crate) fn kernels() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kernels")
+}
+
+/// A copy of the kernels in a folder of its own, `text` of `file` changed by `edit`.
+pub(crate) fn changed_kernels(folder: &str, file: &str, edit: impl Fn(&str) -> String) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    // Left from another run, or not there.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("emulator")).unwrap();
+    for from in [kernels(), kernels().join("emulator")] {
+        for entry in fs::read_dir(&from).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_file() {
+                fs::copy(&entry, folder.join(entry.strip_prefix(kernels()).unwrap())).unwrap();
+            }
+        }
+    }
+    let path = folder.join(file);
+    fs::write(&path, edit(&fs::read_to_string(&path).unwrap())).unwrap();
+    folder
 }
 
 fn cache() -> PathBuf {
@@ -70,9 +91,10 @@ unsafe impl Send for HostMemory {}
 
 impl Emulator {
     pub(crate) fn new(seed: u64) -> Self {
+        let flags = std::env::var(FLAGS).unwrap_or_else(|_| "-O1".to_owned());
         Self {
             sources: kernels(),
-            flags: vec!["-O1".to_owned()],
+            flags: flags.split_whitespace().map(str::to_owned).collect(),
             shared_memory: 232_448,
             multiprocessors: 3,
             seed: Cell::new(seed),
@@ -82,11 +104,6 @@ impl Emulator {
     /// The same with kernels of another folder.
     pub(crate) fn with_sources(self, sources: PathBuf) -> Self {
         Self { sources, ..self }
-    }
-
-    /// The same with other flags for the compiler.
-    pub(crate) fn with_flags(self, flags: &[&str]) -> Self {
-        Self { flags: flags.iter().map(|&f| f.to_owned()).collect(), ..self }
     }
 
     fn failed(
@@ -110,6 +127,8 @@ impl Emulator {
             // A library has variables of its own, whatever else is loaded.
             "-fno-gnu-unique",
             "-Wl,-Bsymbolic",
+            // It stays loaded: its signal handler is in a chain of such.
+            "-Wl,-z,nodelete",
             "-ffp-contract=off",
             "-Wall",
             "-Wextra",
@@ -163,6 +182,8 @@ impl Emulator {
             .arg("-o")
             .arg(&unfinished)
             .arg(self.sources.join("emulator/launcher.cpp"))
+            // A sanitizer that this process was started with is not for the compiler.
+            .env_remove("LD_PRELOAD")
             .output()
             .map_err(|e| self.failed("start g++", e))?;
         if !done.status.success() {

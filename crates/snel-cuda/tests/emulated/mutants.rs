@@ -13,7 +13,7 @@ use snel_core::problem::Base;
 use snel_cuda::{CudaEngine, Placement, Settings};
 
 use crate::cases::{Case, bytes, densities, diagonal, empty, rows, small};
-use crate::emulator::{Emulator, available, kernels};
+use crate::emulator::{Emulator, available, changed_kernels, kernels};
 
 /// Statements whose removal must show.
 const WAITS: [&str; 3] = ["__syncthreads();", "__syncwarp();", "wait_for_copies();"];
@@ -80,28 +80,16 @@ fn edge() -> i32 {
     90 + (partial.limit().log2() - f64::from(largest).log2().floor()) as i32
 }
 
-/// The kernels in a folder of their own, without the wait in line `line` of `file`.
+/// The kernels without the wait in line `line` of `file`.
 fn mutant(number: usize, file: &Path, line: usize) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mutants/{number}"));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(folder.join("emulator")).unwrap();
-    for from in [kernels(), kernels().join("emulator")] {
-        for entry in fs::read_dir(&from).unwrap().map(Result::unwrap) {
-            if entry.path().is_file() {
-                let name = entry.path().strip_prefix(kernels()).unwrap().to_owned();
-                fs::copy(entry.path(), folder.join(name)).unwrap();
-            }
-        }
-    }
-    let text = fs::read_to_string(file).unwrap();
-    let without =
-        text.lines().enumerate().map(|(i, l)| match WAITS.iter().find(|w| l.contains(**w)) {
+    let name = file.file_name().unwrap().to_str().unwrap();
+    changed_kernels(&format!("mutants/{number}"), name, |text| {
+        let without = |(i, l): (usize, &str)| match WAITS.iter().find(|w| l.contains(**w)) {
             Some(wait) if i == line => l.replace(wait, "(void)0;"),
             _ => l.to_owned(),
-        });
-    let lines: Vec<String> = without.collect();
-    fs::write(folder.join(file.file_name().unwrap()), lines.join("\n")).unwrap();
-    folder
+        };
+        text.lines().enumerate().map(without).collect::<Vec<_>>().join("\n")
+    })
 }
 
 /// File and line of every wait in the kernels.
