@@ -96,6 +96,21 @@ struct ScoreArguments {
     u32 stream;
 };
 
+struct UpdateArguments {
+    float* parameters;
+    float* first_moment;
+    float* second_moment;
+    const u64* row_sums;
+    const u64* sample_sums;  // null unless the objective separates samples
+    double* norm_parts;      // NORM_PARTS
+    double* result;          // norm of the gradient without b, and the new b
+    double unit;             // 2^-scale
+    double sample_factor;    // of separated sums
+    double beta1, beta2, epsilon, correct1, correct2;
+    double lr, b_lr, weight_decay;
+    double clip_norm;        // infinite if there is none
+};
+
 // How much memory the kernels of this shape expect, for a host that computed it by itself.
 struct SizesArguments {
     u64* sizes;  // shared memory, packed, tile, sum slots, parameters
@@ -104,5 +119,6 @@ struct SizesArguments {
 static_assert(sizeof(DensityNode) == 56 && sizeof(Density) == 24 && sizeof(Model) == 80, "twin");
 static_assert(sizeof(Chunk) == 16 && sizeof(ChunkTally) == 64 && sizeof(Scored) == 12, "twin");
 static_assert(sizeof(StepArguments) == 184 && sizeof(ScoreArguments) == 120, "twin");
+static_assert(sizeof(UpdateArguments) == 144, "twin");
 
 }  // namespace snel

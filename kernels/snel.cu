@@ -3,7 +3,9 @@
 // Reading order: shape (what is known when this is compiled), tile (a block's memory), step (a
 // block's work), then what it does to a tile: sample, energy, objective, gradient, exact. product
 // and fragment make the matrix products of energy and gradient; primitives holds the instructions.
+// After a step, update moves the parameters.
 #include "step.cuh"
+#include "update.cuh"
 
 namespace snel {
 
@@ -90,6 +92,22 @@ extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
                 const int row = i / width(0), d = i % width(0);
                 a.points[first * width(0) + i] = points[row * stride(0) + d];
             }
+        }
+    }
+}
+
+extern "C" __global__ void snel_norm(snel::UpdateArguments a) { snel::norm_part(a); }
+
+extern "C" __global__ void snel_update(snel::UpdateArguments a) {
+    using namespace snel;
+    const double norm = norm_of(a);
+    const double clip = norm > a.clip_norm ? __ddiv_rn(a.clip_norm, norm) : 1.0;
+    const int own = blockIdx.x * blockDim.x + threadIdx.x, all = gridDim.x * blockDim.x;
+    for (int i = own; i < PARAMETERS; i += all) {
+        update_one(a, i, clip);
+        if (i == B_OFFSET) {
+            a.result[0] = norm;
+            a.result[1] = a.parameters[i];
         }
     }
 }

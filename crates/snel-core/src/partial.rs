@@ -322,6 +322,17 @@ impl Partial {
 }
 
 impl Reduced<'_> {
+    /// The sums in units of `2^-scale` and the scale, for an engine that converts them elsewhere:
+    /// of rows, and of samples if the objective separates them.
+    pub fn integers(&self) -> (&[i64], &[i64], i32) {
+        (&self.sums.rows, &self.sums.samples, self.sums.scale)
+    }
+
+    /// The factor of separated sample sums in [`Self::gradient`].
+    pub fn sample_factor(&self) -> f64 {
+        1.0 / self.statistics.mean_weight()
+    }
+
     /// Fills `out` with the gradient of the loss (length of the layout).
     ///
     /// Separated sample sums are divided by the mean weight, so that their cotangents sum to one
@@ -338,7 +349,7 @@ impl Reduced<'_> {
             },
         );
         if let Some(b) = samples.len().checked_sub(1) {
-            let divide = 1.0 / self.statistics.mean_weight();
+            let divide = self.sample_factor();
             for (i, (g, sum)) in out.iter_mut().zip(samples).enumerate() {
                 *g += *sum as f64 * unit * if i == b { 1.0 } else { divide };
             }

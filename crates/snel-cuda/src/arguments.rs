@@ -123,6 +123,29 @@ pub(crate) struct ScoreArguments {
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct UpdateArguments {
+    pub(crate) parameters: u64,
+    pub(crate) first_moment: u64,
+    pub(crate) second_moment: u64,
+    pub(crate) row_sums: u64,
+    pub(crate) sample_sums: u64,
+    pub(crate) norm_parts: u64,
+    pub(crate) result: u64,
+    pub(crate) unit: f64,
+    pub(crate) sample_factor: f64,
+    pub(crate) beta1: f64,
+    pub(crate) beta2: f64,
+    pub(crate) epsilon: f64,
+    pub(crate) correct1: f64,
+    pub(crate) correct2: f64,
+    pub(crate) lr: f64,
+    pub(crate) b_lr: f64,
+    pub(crate) weight_decay: f64,
+    pub(crate) clip_norm: f64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct SizesArguments {
     pub(crate) sizes: u64,
 }
@@ -132,3 +155,4 @@ const _: () = assert!(size_of::<DensityNode>() == 56 && size_of::<Density>() == 
 const _: () = assert!(size_of::<Model>() == 80 && size_of::<Chunk>() == 16);
 const _: () = assert!(size_of::<ChunkTally>() == 64 && size_of::<Scored>() == 12);
 const _: () = assert!(size_of::<StepArguments>() == 184 && size_of::<ScoreArguments>() == 120);
+const _: () = assert!(size_of::<UpdateArguments>() == 144);

@@ -3,17 +3,19 @@
 //! Invariants
 //! 1. The grid, and which block computes a chunk, change nothing: chunks are summed as integers.
 //! 2. Memory on the device does not depend on `M`, but for 80 bytes a chunk.
-//! 3. The state on the host is the truth; the device has a copy of its parameters, made anew
-//!    before work if they have changed.
+//! 3. The state lives on the device. The host has a copy, which is made anew when it is asked for.
 //!
-//! A device that fails while points are scored, which cannot return an error, leaves NaN in their
-//! place, and the next [`Engine::accumulate`] returns the error.
+//! A device that fails where no error can be returned (scores, updates, snapshots) leaves NaN, or
+//! the last state that could be had, and the next [`Engine::accumulate`] returns the error.
 
 mod machine;
+mod session;
+mod setup;
+mod update;
 mod work;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use snel_core::chunks::ChunkSet;
 use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
@@ -28,7 +30,7 @@ use crate::device::{Device, DeviceError};
 use crate::shape::{Settings, Shape, ShapeError};
 use crate::sources;
 use machine::Machine;
-use work::{StepInput, SumsOfStep};
+use session::Session;
 
 /// Points that are scored in one launch.
 const SCORED_AT_ONCE: usize = 1 << 16;
@@ -38,22 +40,9 @@ pub struct CudaEngine<D: Device> {
     problem: Arc<Problem>,
     rows: Arc<dyn Rows>,
     shape: Shape,
-    state: State,
-    /// Memory for the update.
-    gradient: Vec<f64>,
     architecture: String,
-    /// Locked only to score; a step has the engine to itself.
-    device: Mutex<OnDevice<D>>,
-}
-
-struct OnDevice<D: Device> {
-    machine: Machine<D>,
-    /// The parameters on the device are not those of the state.
-    stale: bool,
-    /// What went wrong while points were scored.
-    fault: Option<DeviceError>,
-    input: StepInput,
-    sums: SumsOfStep,
+    /// Locked by methods that share the engine; a step has it to itself.
+    session: Mutex<Session<D>>,
 }
 
 /// Why the engine cannot be made.
@@ -98,22 +87,8 @@ impl<D: Device> CudaEngine<D> {
         let state = State::new(energy.initial_parameters(problem.seed, has_base));
         let architecture = device.architecture().to_owned();
         let machine = Machine::new(device, &shape, &problem, settings.blocks)?;
-        let device = OnDevice {
-            machine,
-            stale: true,
-            fault: None,
-            input: StepInput::default(),
-            sums: SumsOfStep::new(&problem),
-        };
-        Ok(Self {
-            gradient: vec![0.0; problem.layout.len()],
-            problem,
-            rows,
-            shape,
-            state,
-            architecture,
-            device: Mutex::new(device),
-        })
+        let session = Mutex::new(Session::new(machine, state, &problem));
+        Ok(Self { problem, rows, shape, architecture, session })
     }
 
     /// The shape that the kernels were compiled for.
@@ -121,8 +96,13 @@ impl<D: Device> CudaEngine<D> {
         &self.shape
     }
 
-    fn device(&mut self) -> &mut OnDevice<D> {
-        self.device.get_mut().unwrap_or_else(PoisonError::into_inner)
+    /// Whoever panicked with the lock has left nothing but scratch memory behind.
+    fn locked(&self) -> MutexGuard<'_, Session<D>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn session(&mut self) -> &mut Session<D> {
+        self.session.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Scores points piece by piece; after a fault, NaN.
@@ -138,32 +118,17 @@ impl<D: Device> CudaEngine<D> {
         ) -> Result<(), DeviceError>,
     ) {
         let dim = self.problem.model.dim();
-        // Whoever panicked with the lock has left nothing but scratch memory behind.
-        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
-        let OnDevice { machine, stale, fault, .. } = &mut *device;
+        let mut session = self.locked();
         let pieces = x.chunks_mut(SCORED_AT_ONCE * dim).zip(out.chunks_mut(SCORED_AT_ONCE));
         for (i, (x, out)) in pieces.enumerate() {
-            let fresh = refresh(machine, stale, &self.state);
-            let done = fresh.and_then(|()| score(machine, i * SCORED_AT_ONCE, x, out));
-            if let Err(error) = done {
+            let fresh = session.refresh_device();
+            let start = i * SCORED_AT_ONCE;
+            if let Err(error) = fresh.and_then(|()| score(&mut session.machine, start, x, out)) {
                 out.fill(Scored { energy: f32::NAN, log_base: f32::NAN, log_proposal: f32::NAN });
-                *fault = Some(error);
+                session.fault = Some(error);
             }
         }
     }
-}
-
-/// Brings the parameters on the device up to date.
-fn refresh<D: Device>(
-    machine: &mut Machine<D>,
-    stale: &mut bool,
-    state: &State,
-) -> Result<(), DeviceError> {
-    if *stale {
-        machine.set_parameters(&state.parameters)?;
-        *stale = false;
-    }
-    Ok(())
 }
 
 fn device_error(error: DeviceError) -> EngineError {
@@ -188,16 +153,16 @@ impl<D: Device> Engine for CudaEngine<D> {
         chunks: &ChunkSet,
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
-        let Self { problem, rows, state, device, .. } = self;
-        let device = device.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let OnDevice { machine, stale, fault, input, sums } = device;
-        if let Some(error) = fault.take() {
+        let Self { problem, rows, session, .. } = self;
+        let session = session.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = session.fault.take() {
             return Err(device_error(error));
         }
         let mut total = partial.empty_sums();
         if !chunks.is_empty() {
-            input.gather(plan, chunks, rows.as_ref())?;
-            refresh(machine, stale, state).map_err(device_error)?;
+            session.input.gather(plan, chunks, rows.as_ref())?;
+            session.refresh_device().map_err(device_error)?;
+            let Session { machine, input, sums, .. } = session;
             machine.step(problem, plan, partial, input, sums).map_err(device_error)?;
             sums.add_to(&mut total);
         }
@@ -205,35 +170,33 @@ impl<D: Device> Engine for CudaEngine<D> {
     }
 
     fn apply(&mut self, reduced: &Reduced<'_>) -> Applied {
-        let applied = self.state.apply(&self.problem, reduced, &mut self.gradient);
-        self.device().stale = true;
-        applied
+        let Self { problem, session, .. } = self;
+        session.get_mut().unwrap_or_else(PoisonError::into_inner).apply(problem, reduced)
     }
 
     fn skip(&mut self) {
-        self.state.step += 1;
+        self.session().skip();
     }
 
     fn head(&self) -> Head {
-        self.state.head()
+        self.locked().head()
     }
 
     fn set_b(&mut self, b: f32) {
-        self.state.set_b(b);
-        self.device().stale = true;
+        self.session().set_b(b);
     }
 
     fn digest(&self) -> u128 {
-        self.state.digest()
+        self.locked().state().digest()
     }
 
     fn snapshot(&self) -> State {
-        self.state.clone()
+        self.locked().state().clone()
     }
 
     fn restore(&mut self, state: &State) -> Result<(), EngineError> {
-        self.state = state.checked(&self.problem)?;
-        self.device().stale = true;
+        let state = state.checked(&self.problem)?;
+        self.session().restore(state);
         Ok(())
     }
 

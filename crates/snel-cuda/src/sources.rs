@@ -36,6 +36,7 @@ files![
     "sums.cuh",
     "tally.cuh",
     "tile.cuh",
+    "update.cuh",
 ];
 
 /// A number that tells versions of the sources apart.

@@ -4,7 +4,6 @@
 //! that its addresses are alive and have the room that the kernel expects.
 #![allow(unsafe_code)]
 
-use snel_core::density::Density;
 use snel_core::engine::{SampleSet, Scored};
 use snel_core::objective::Objective;
 use snel_core::partial::Partial;
@@ -13,21 +12,21 @@ use snel_core::plan::StepPlan;
 use snel_core::problem::{Base, Problem};
 
 use super::CudaError;
+use super::setup::{DensityOnDevice, ask_sizes, blocks_for, grow};
+use super::update::Update;
 use super::work::{StepInput, SumsOfStep};
-use crate::arguments::{self, Model, PackArguments, ScoreArguments, SizesArguments, StepArguments};
-use crate::density::Table;
+use crate::arguments::{self, Model, PackArguments, ScoreArguments, StepArguments};
 use crate::device::{Device, DeviceError, Grid, Memory};
 use crate::shape::{Shape, Sizes};
 
 /// The kernels, in the order in which they are kept.
-const KERNELS: [&str; 4] = ["snel_pack", "snel_step", "snel_score", "snel_sizes"];
-/// Most bytes of tiles and gradients in global memory, over all blocks.
-const SCRATCH: usize = 4 << 30;
+const KERNELS: [&str; 6] =
+    ["snel_pack", "snel_step", "snel_score", "snel_norm", "snel_update", "snel_sizes"];
 
 pub(crate) struct Machine<D: Device> {
-    device: D,
+    pub(super) device: D,
     shape: Shape,
-    sizes: Sizes,
+    pub(super) sizes: Sizes,
     seed: u32,
     base_kind: i32,
     /// Blocks of a launch that has enough work.
@@ -35,70 +34,24 @@ pub(crate) struct Machine<D: Device> {
     pack: D::Kernel,
     step: D::Kernel,
     score: D::Kernel,
-    parameters: D::Memory,
+    pub(super) update: Update<D>,
+    /// The flat vector.
+    pub(super) parameters: D::Memory,
     packed: D::Memory,
-    proposal: OnDevice<D>,
-    base: OnDevice<D>,
+    proposal: DensityOnDevice<D>,
+    base: DensityOnDevice<D>,
     tiles: D::Memory,
     /// A chunk's gradient a block.
     gradients: D::Memory,
-    row_sums: D::Memory,
-    sample_sums: Option<D::Memory>,
+    /// Sums of the last step.
+    pub(super) row_sums: D::Memory,
+    pub(super) sample_sums: Option<D::Memory>,
     control: D::Memory,
     chunks: D::Memory,
     tallies: D::Memory,
     rows: D::Memory,
     points: D::Memory,
     scored: D::Memory,
-}
-
-/// A density's table in the memory of a device.
-struct OnDevice<D: Device> {
-    nodes: D::Memory,
-    values: D::Memory,
-    count: i32,
-    has_lower: bool,
-}
-
-impl<D: Device> OnDevice<D> {
-    fn new(device: &D, density: Option<&Density>) -> Result<Self, DeviceError> {
-        let Table { nodes, values, has_lower } = density.map(Table::new).unwrap_or_default();
-        let count = nodes.len() as i32;
-        Ok(Self {
-            nodes: stored(device, &nodes)?,
-            values: stored(device, &values)?,
-            count,
-            has_lower,
-        })
-    }
-
-    fn arguments(&self) -> arguments::Density {
-        arguments::Density {
-            nodes: self.nodes.address(),
-            values: self.values.address(),
-            count: self.count,
-            has_lower: self.has_lower.into(),
-        }
-    }
-}
-
-/// Memory that holds `values`.
-fn stored<D: Device, T: bytemuck::NoUninit>(
-    device: &D,
-    values: &[T],
-) -> Result<D::Memory, DeviceError> {
-    let bytes: &[u8] = bytemuck::cast_slice(values);
-    let mut memory = device.allocate(bytes.len().max(1))?;
-    device.upload(bytes, &mut memory)?;
-    Ok(memory)
-}
-
-/// Makes `memory` at least `bytes` long. What it held is lost.
-fn grow<D: Device>(device: &D, memory: &mut D::Memory, bytes: usize) -> Result<(), DeviceError> {
-    if memory.bytes() < bytes {
-        *memory = device.allocate(bytes)?;
-    }
-    Ok(())
 }
 
 impl<D: Device> Machine<D> {
@@ -112,7 +65,8 @@ impl<D: Device> Machine<D> {
         let name = device.name().to_owned();
         let failed = |source| CudaError::Device { device: name.clone(), source };
         let kernels = device.compile(&shape.program(), &KERNELS).map_err(failed)?;
-        let Ok([pack, step, score, sizes]) = <[D::Kernel; 4]>::try_from(kernels) else {
+        let Ok([pack, step, score, norm, update, sizes]) = <[D::Kernel; 6]>::try_from(kernels)
+        else {
             let device = device.name().to_owned();
             let (action, source) = ("compile".to_owned(), "a kernel is missing".into());
             let source = DeviceError::Failed { device: device.clone(), action, source };
@@ -125,12 +79,13 @@ impl<D: Device> Machine<D> {
         if found != host {
             return Err(CudaError::Sizes { kernels: found, host });
         }
-        Self::with_kernels(device, [pack, step, score], shape, problem, most_blocks).map_err(failed)
+        let kernels = [pack, step, score, norm, update];
+        Self::with_kernels(device, kernels, shape, problem, most_blocks).map_err(failed)
     }
 
     fn with_kernels(
         device: D,
-        [pack, step, score]: [D::Kernel; 3],
+        [pack, step, score, norm, update]: [D::Kernel; 5],
         shape: &Shape,
         problem: &Problem,
         most_blocks: Option<u32>,
@@ -154,10 +109,11 @@ impl<D: Device> Machine<D> {
             score,
             parameters: device.allocate(4 * sizes.parameters)?,
             packed: device.allocate(sizes.packed)?,
-            proposal: OnDevice::new(&device, Some(&model.proposal))?,
-            base: OnDevice::new(&device, base)?,
+            proposal: DensityOnDevice::new(&device, Some(&model.proposal))?,
+            base: DensityOnDevice::new(&device, base)?,
             tiles: all(sizes.tile)?,
             gradients: all(sizes.sums)?,
+            update: Update::new(&device, [norm, update], sizes.parameters)?,
             row_sums: sums()?,
             sample_sums: problem.objective.separates_samples().then(sums).transpose()?,
             control: device.allocate(8)?,
@@ -184,17 +140,22 @@ impl<D: Device> Machine<D> {
         }
     }
 
-    /// Makes `parameters` (the flat vector) those of the device.
-    pub(crate) fn set_parameters(&mut self, parameters: &[f32]) -> Result<(), DeviceError> {
-        self.device.upload(bytemuck::cast_slice(parameters), &mut self.parameters)?;
+    /// Packs the parameters, which have changed, for the products.
+    pub(super) fn pack(&self) -> Result<(), DeviceError> {
         let arguments =
             PackArguments { parameters: self.parameters.address(), packed: self.packed.address() };
+        // SAFETY: both are of this device, live as long as `self`, and have the sizes that `new`
+        // has compared with the kernels'.
+        unsafe {
+            self.device.launch(&self.pack, self.elementwise(), bytemuck::bytes_of(&arguments))
+        }
+    }
+
+    /// A launch for all parameters, one by one.
+    pub(super) fn elementwise(&self) -> Grid {
         let threads = 256;
         let blocks = (self.sizes.parameters as u32).div_ceil(threads).clamp(1, 4 * self.blocks);
-        let grid = Grid { blocks, threads, shared: 0 };
-        // SAFETY: both are of this device, live as long as `self`, and have the sizes that
-        // `new` has compared with the kernels'.
-        unsafe { self.device.launch(&self.pack, grid, bytemuck::bytes_of(&arguments)) }
+        Grid { blocks, threads, shared: 0 }
     }
 
     /// Sums the chunks of `input`, of the step of `plan`, at the scale of `partial`.
@@ -317,26 +278,4 @@ impl<D: Device> Machine<D> {
         }
         Ok(())
     }
-}
-
-/// Blocks that fill the device: as many a multiprocessor as shared memory and threads allow.
-fn blocks_for<D: Device>(device: &D, shape: &Shape, sizes: &Sizes) -> u32 {
-    let by_shared = device.shared_memory() / (sizes.shared as u32).max(1);
-    let by_threads = 1024 / shape.threads as u32;
-    let wanted = device.multiprocessors() * by_shared.min(by_threads).clamp(1, 8);
-    let room = SCRATCH / (sizes.tile + sizes.sums).max(1);
-    wanted.min(room.min(u32::MAX as usize) as u32).max(1)
-}
-
-/// The sizes that the kernels expect: shared memory, packed parameters, tile, gradient slots of a
-/// thread, parameters.
-fn ask_sizes<D: Device>(device: &D, kernel: &D::Kernel) -> Result<[u64; 5], DeviceError> {
-    let mut sizes = [0; 5];
-    let memory = device.allocate(size_of_val(&sizes))?;
-    let arguments = SizesArguments { sizes: memory.address() };
-    let grid = Grid { blocks: 1, threads: 32, shared: 0 };
-    // SAFETY: the kernel writes five words, and there is room for them.
-    unsafe { device.launch(kernel, grid, bytemuck::bytes_of(&arguments))? };
-    device.download(&memory, bytemuck::cast_slice_mut(&mut sizes))?;
-    Ok(sizes)
 }

@@ -12,3 +12,4 @@ mod refusals;
 mod sanitizers;
 mod shapes;
 mod training;
+mod updates;
