@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use snel_core::engine::Engine;
+use snel_core::engine::{Engine, Scored};
 use snel_cuda::CudaEngine;
 
 use crate::cases::{Case, empty, plan, rows, small};
@@ -47,4 +47,27 @@ fn faults_are_reported() {
         let found = report(name, statement);
         assert!(found.contains(expected), "{name}: {found}");
     }
+}
+
+/// Scores cannot return an error: they are NaN, and the next step says why, once.
+#[test]
+fn a_failure_while_scoring_is_nan_and_then_an_error() {
+    if !available() {
+        return;
+    }
+    let (case, plan) = (Case::new(), plan());
+    let problem = case.problem();
+    let place = "        if (t < count) {\n            const float* x";
+    let sources = changed_kernels("faults/score", "snel.cu", |text| {
+        assert!(text.contains(place));
+        text.replace(place, &format!("*(volatile int*)8 = 1;\n{place}"))
+    });
+    let mut engine = case.engine(Emulator::new(1).with_sources(sources), &small());
+    let mut scored = [Scored::default(); 2];
+    engine.score(&[0.5; 6], &mut scored);
+    assert!(scored.iter().all(|s| s.energy.is_nan() && s.log_proposal.is_nan()));
+    let all = snel_core::chunks::ChunkSet::of(0..plan.n_chunks());
+    let mut partial = empty(&problem, &plan);
+    assert!(engine.accumulate(&plan, &all, &mut partial).is_err());
+    assert!(engine.accumulate(&plan, &all, &mut partial).is_ok());
 }

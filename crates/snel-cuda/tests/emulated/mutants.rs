@@ -67,6 +67,12 @@ fn outcome(sources: &Path, seed: u64, edge: i32) -> Result<Vec<u8>, String> {
     out.extend(x.iter().flat_map(|v| v.to_bits().to_le_bytes()));
     let values = scored.iter().flat_map(|s| [s.energy, s.log_base, s.log_proposal]);
     out.extend(values.flat_map(|v| v.to_bits().to_le_bytes()));
+    let applied = match sums(&mut engine, 30)?.reduce() {
+        Ok(reduced) => engine.apply(&reduced),
+        Err(error) => return Err(format!("{error:?}")),
+    };
+    out.extend(applied.gradient_norm.to_bits().to_le_bytes());
+    out.extend(engine.digest().to_le_bytes());
     Ok(out)
 }
 
