@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::Write;
 use std::io::ErrorKind;
 
+use snel_cuda::CudaError;
+use snel_cuda::device::DeviceError;
 use snel_cuda::driver::OpenError;
 use snel_cuda::open::EngineOpenError;
 use snel_data::DataError;
@@ -173,7 +175,15 @@ fn of_compute(error: &ComputeError) -> (Option<String>, Exit) {
         ComputeError::Cpu(_) | ComputeError::Cuda(EngineOpenError::Gpu(OpenError::Cuda(_))) => {
             (None, Exit::TryAgain)
         }
-        // Named by the user, and not to be had on this machine.
+        ComputeError::Cuda(EngineOpenError::Engine(CudaError::Device { source, .. })) => {
+            let memory = matches!(source, DeviceError::Memory { .. });
+            (None, if memory { Exit::TryAgain } else { Exit::Failed })
+        }
+        ComputeError::Cuda(EngineOpenError::Engine(CudaError::Sizes { .. })) => {
+            (None, Exit::Failed)
+        }
+        // Asked for by the user, and not to be had: the machine has no such GPU, or the model no
+        // kernels.
         ComputeError::Cuda(_) => (
             Some("`snel doctor` tells what this machine has; `--device cpu` needs no GPU".into()),
             Exit::Usage,

@@ -7,14 +7,9 @@ use snel_core::problem::Problem;
 use snel_core::rows::Rows;
 
 use crate::driver::{Gpu, OpenError};
-
-/// An engine on a GPU.
-pub struct OnGpu {
-    /// The engine.
-    pub engine: Box<dyn Engine>,
-    /// What people should hear about it.
-    pub notes: Vec<String>,
-}
+use crate::engine::{CudaEngine, CudaError};
+use crate::shape::Settings;
+use crate::sources;
 
 /// Why there is no engine on a GPU.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +18,12 @@ pub enum EngineOpenError {
     /// The GPU cannot be used.
     #[error(transparent)]
     Gpu(#[from] OpenError),
-    /// This build has nothing to run on it.
-    #[error("this build has no kernels for {gpu}")]
-    NoKernels {
-        /// Name of the GPU.
-        gpu: String,
-    },
+    /// The model has no kernels, or they cannot be made for this GPU.
+    #[error(transparent)]
+    Engine(#[from] CudaError),
 }
 
-/// An engine for `problem` on the training rows `rows`, on GPU `index`.
+/// An engine for `problem` on the training rows `rows`, on GPU `index`. Remarks for people go to `say`.
 ///
 /// # Errors
 /// [`EngineOpenError`].
@@ -39,8 +31,8 @@ pub fn open(
     index: u32,
     problem: Arc<Problem>,
     rows: Arc<dyn Rows>,
-) -> Result<OnGpu, EngineOpenError> {
-    let gpu = Gpu::open(index, &[])?;
-    drop((problem, rows));
-    Err(EngineOpenError::NoKernels { gpu: gpu.info().name.clone() })
+    say: fn(&str),
+) -> Result<Box<dyn Engine>, EngineOpenError> {
+    let gpu = Gpu::open(index, sources::FILES)?.saying(say);
+    Ok(Box::new(CudaEngine::new(problem, rows, gpu, &Settings::default())?))
 }

@@ -8,7 +8,7 @@ use snel_core::engine::Engine;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
 use snel_cpu::{CpuEngine, CpuError};
-use snel_cuda::open::{EngineOpenError, OnGpu};
+use snel_cuda::open::{EngineOpenError, open};
 
 /// A device as users name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,8 +87,8 @@ impl Compute {
     ) -> Result<Box<dyn Engine>, ComputeError> {
         match self.device {
             Device::Cpu => self.on_cpu(problem, rows),
-            Device::Cuda(index) => Ok(self.on_gpu(index, problem, rows)?),
-            Device::Auto => match self.on_gpu(0, problem.clone(), rows.clone()) {
+            Device::Cuda(index) => Ok(open(index, problem, rows, self.say)?),
+            Device::Auto => match open(0, problem.clone(), rows.clone(), self.say) {
                 Ok(engine) => Ok(engine),
                 Err(error) => {
                     (self.say)(&format!("computing on the CPU: {error}"));
@@ -104,17 +104,6 @@ impl Compute {
         rows: Arc<dyn Rows>,
     ) -> Result<Box<dyn Engine>, ComputeError> {
         Ok(Box::new(CpuEngine::new(problem, rows, self.threads)?))
-    }
-
-    fn on_gpu(
-        &self,
-        index: u32,
-        problem: Arc<Problem>,
-        rows: Arc<dyn Rows>,
-    ) -> Result<Box<dyn Engine>, EngineOpenError> {
-        let OnGpu { engine, notes } = snel_cuda::open::open(index, problem, rows)?;
-        notes.iter().for_each(|note| (self.say)(note));
-        Ok(engine)
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Gpu {
     target: Target,
     compiler: Nvrtc,
     cache: Option<Cache>,
-    notes: Vec<String>,
+    say: fn(&str),
 }
 
 /// Pinned memory through which small copies go.
@@ -71,14 +71,15 @@ impl Gpu {
             target,
             compiler,
             cache: Cache::of_user(),
-            notes: Vec::new(),
+            say: |_| {},
         })
     }
 
     /// Keeps compiled kernels in `cache`, or nowhere.
     #[must_use]
-    pub fn with_cache(self, cache: Option<Cache>) -> Self {
-        Self { cache, ..self }
+    pub fn with_cache(mut self, cache: Option<Cache>) -> Self {
+        self.cache = cache;
+        self
     }
 
     /// What there is to know about it.
@@ -86,9 +87,11 @@ impl Gpu {
         &self.info
     }
 
-    /// What people should hear: each note is handed out once.
-    pub fn take_notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+    /// Tells people what they should hear by `say`; at first nobody listens.
+    #[must_use]
+    pub fn saying(mut self, say: fn(&str)) -> Self {
+        self.say = say;
+        self
     }
 
     fn failed(&self, action: impl Into<String>) -> impl FnOnce(DriverError) -> DeviceError {
@@ -112,6 +115,13 @@ impl Gpu {
                 source: error.into(),
             },
         }
+    }
+}
+
+impl Drop for Gpu {
+    /// Pinned memory is freed in the context that is current, whatever thread this is.
+    fn drop(&mut self) {
+        let _ = self.context.bind();
     }
 }
 
@@ -149,7 +159,7 @@ impl Device for Gpu {
                 let cached = cache.get_or(&compilation.key(), compile);
                 let cached = cached.map_err(|error| self.not_compiled(error))?;
                 if let Some(fault) = cached.fault {
-                    self.notes.push(format!("{fault} ({})", fault.source));
+                    (self.say)(&format!("{fault} ({})", fault.source));
                 }
                 cached.image
             }
