@@ -33,7 +33,7 @@ __device__ __forceinline__ float component_log_density(const DensityNode& node,
             // The upper face counts as inside: a sample may round up onto it.
             inside = inside && x[i] >= values[node.mean + i] && x[i] <= values[node.scale + i];
         }
-        return inside ? node.offset : -INFINITY;
+        return inside ? node.offset : -infinity();
     }
     const float square = squared_distance(node, values, x);
     if (node.kind == GAUSSIAN) return node.offset - 0.5f * square;
@@ -43,12 +43,12 @@ __device__ __forceinline__ float component_log_density(const DensityNode& node,
 // Log-density at the point `x`; -inf outside the support.
 __device__ __forceinline__ float log_density(const Density& density, const float* x) {
     // The sum of exp(l - largest), rescaled when a larger one comes.
-    float largest = -INFINITY, sum = 0.0f;
+    float largest = -infinity(), sum = 0.0f;
     for (int n = 0; n < density.count; n++) {
         const DensityNode& node = density.nodes[n];
         if (node.kind == MIXTURE) continue;
         const float l = component_log_density(node, density.values, x);
-        if (l == -INFINITY) continue;
+        if (l == -infinity()) continue;
         if (l > largest) {
             sum = sum * expf(largest - l) + 1.0f;
             largest = l;

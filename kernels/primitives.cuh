@@ -23,6 +23,9 @@ struct alignas(16) Words {
 
 constexpr int WARP = 32;
 
+// NVRTC has no <cmath> and no INFINITY.
+__device__ __forceinline__ float infinity() { return __uint_as_float(0x7f800000u); }
+
 __device__ __forceinline__ float float_of(Bf16 v) {
     return __uint_as_float(static_cast<u32>(v.bits) << 16);
 }

@@ -13,7 +13,7 @@ constexpr double WEIGHT_LIMIT = 80.0;
 
 struct PointTally {
     u32 overflows = 0, not_finite = 0;
-    double max_u = -INFINITY;
+    double max_u = -infinity();
     double row_log_density = 0.0, weight = 0.0, weight_squared = 0.0;
     double cotangent = 0.0;  // the gradient of b
 

@@ -352,4 +352,34 @@ mod tests {
         let none = Shape::plan(&energy(2, &[8]), &Settings::default(), 512);
         assert!(matches!(none, Err(ShapeError::SharedMemory { .. })));
     }
+
+    /// The list that CI compiles for real architectures is what the engine would compile: each
+    /// line is the plan for the network that it names.
+    #[test]
+    fn the_list_of_specialisations_is_planned() {
+        let list = include_str!("../../../kernels/specialisations.txt");
+        let mut count = 0;
+        for line in list.lines().filter(|l| l.contains("-D")) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let value = |name: &str| {
+                let prefix = format!("-D{name}=");
+                words.iter().find_map(|w| w.strip_prefix(prefix.as_str())).unwrap()
+            };
+            let widths = value("SNEL_WIDTHS").split(',').map(|w| w.parse().unwrap()).collect();
+            let energy = Energy::Mlp {
+                dim: value("SNEL_DIM").parse().unwrap(),
+                widths,
+                activation: Activation::ALL[value("SNEL_ACTIVATION").parse::<usize>().unwrap()],
+                residual: value("SNEL_RESIDUAL") == "1",
+            };
+            let precision = Precision::ALL[value("SNEL_PRECISION").parse::<usize>().unwrap()];
+            let settings = Settings { precision, ..Settings::default() };
+            let shape = Shape::plan(&energy, &settings, 232_448).unwrap();
+            let program = shape.program();
+            let planned = program.definitions.iter().map(|(n, v)| format!("-D{n}={v}"));
+            assert_eq!(words, planned.collect::<Vec<_>>());
+            count += 1;
+        }
+        assert!(count > 5);
+    }
 }
