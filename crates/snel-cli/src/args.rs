@@ -10,7 +10,10 @@ use snel_cluster::security;
 use snel_core::activation::Activation;
 use snel_cpu::InstructionSet;
 use snel_train::bench::Proposal;
+use snel_train::compute::Device;
 use snel_train::config::{Cluster, Split};
+
+use crate::output::err;
 
 /// Trains energy-based models by the self-normalised likelihood, and uses them.
 #[derive(Debug, Parser)]
@@ -68,23 +71,19 @@ pub(crate) struct Compute {
     /// Threads; results do not depend on them [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Device to compute on
-    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    /// Device to compute on: cpu, cuda:N (a GPU by its number) or auto (a GPU if one can be used)
+    #[arg(long, value_name = "DEVICE", default_value_t = Device::Cpu)]
     pub(crate) device: Device,
 }
 
-/// Devices of this build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Device {
-    /// The best one there is: the CPU, in this build
-    Auto,
-    /// The CPU
-    Cpu,
-}
-
 impl Compute {
+    /// For the engine. What it has to say goes to stderr.
+    pub(crate) fn settings(&self) -> snel_train::compute::Compute {
+        let (device, threads) = (self.device, self.threads());
+        snel_train::compute::Compute { device, threads, say: err }
+    }
+
     pub(crate) fn threads(&self) -> usize {
-        let (Device::Auto | Device::Cpu) = self.device;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(cores, usize::from)
     }
@@ -203,6 +202,9 @@ pub(crate) struct WorkerArgs {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) compute: Compute,
+    /// The GPU to compute on, as in `--device cuda:INDEX`
+    #[arg(long, value_name = "INDEX", conflicts_with = "device")]
+    pub(crate) gpu: Option<u32>,
     /// End if the coordinator cannot be reached for so long, seconds [default: never]
     #[arg(long, value_name = "S")]
     pub(crate) give_up_s: Option<u64>,

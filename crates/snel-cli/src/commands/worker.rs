@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use snel_cluster::security::Notice;
 use snel_cluster::worker::{WorkerSettings, work};
+use snel_train::compute::Device;
 
 use crate::args::WorkerArgs;
 use crate::exit::Exit;
@@ -15,6 +16,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if args.with_parent {
         end_with_parent();
     }
+    let mut compute = args.compute.settings();
+    compute.device = args.gpu.map_or(compute.device, Device::Cuda);
     let client = &args.client;
     let notify = |notice: Notice| err(&notice.to_string());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -23,7 +26,7 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         dial: client.settings().client(&client.coordinator, notify)?,
         address: client.coordinator.clone(),
         name: args.name.clone().unwrap_or_else(usual),
-        threads: args.compute.threads(),
+        compute,
         drain: stop_flag(),
         say: if args.quiet { |_| {} } else { err },
         give_up: args.give_up_s.map(Duration::from_secs),
