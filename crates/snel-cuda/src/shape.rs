@@ -256,8 +256,8 @@ impl Shape {
         let rows = |level: usize| self.tile * self.stride(level) * self.stored_bytes(level);
         let tile = rows(0) + 2 * (1..self.levels.len()).map(rows).sum::<usize>();
         let warps = self.threads / WARP;
-        // The struct Shared: three words, 20 bytes a point, 48 a warp, aligned to 8.
-        let control = 16 + 20 * self.tile + 48 * warps;
+        // The struct Shared: three words, 28 bytes a point, 48 a warp, aligned to 8.
+        let control = 16 + 28 * self.tile + 48 * warps;
         let up = |bytes: usize| bytes.next_multiple_of(128);
         let shared = up(control)
             + up(vectors)

@@ -57,7 +57,7 @@ fn a_failure_while_scoring_is_nan_and_then_an_error() {
     }
     let (case, plan) = (Case::new(), plan());
     let problem = case.problem();
-    let place = "        if (t < count) {\n            const float* x";
+    let place = "        if (t < count) {\n            const Shared& found";
     let sources = changed_kernels("faults/score", "snel.cu", |text| {
         assert!(text.contains(place));
         text.replace(place, &format!("*(volatile int*)8 = 1;\n{place}"))
