@@ -12,8 +12,10 @@ mod arguments;
 mod density;
 pub mod device;
 mod engine;
+mod settings;
 mod shape;
 pub mod sources;
 
 pub use engine::{CudaEngine, CudaError};
-pub use shape::{Placement, Precision, Settings, Shape, ShapeError};
+pub use settings::{Placement, Precision, Settings, ShapeError};
+pub use shape::Shape;

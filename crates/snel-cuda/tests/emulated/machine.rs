@@ -6,7 +6,8 @@ use snel_core::engine::{Engine, Scored};
 use snel_cuda::CudaEngine;
 
 use crate::cases::{Case, empty, plan, rows, small};
-use crate::emulator::{Emulator, available, changed_kernels};
+use crate::compilation::{available, changed_kernels};
+use crate::emulator::Emulator;
 
 /// The kernels with `statement` at the beginning of the backward pass.
 fn with_statement(name: &str, statement: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::emulator::{FLAGS, available};
+use crate::compilation::{FLAGS, available};
 
 /// Small tests that use every kernel, every placement and every kind of density.
 const TESTS: [&str; 3] = [
