@@ -68,4 +68,4 @@ sanitize:
 
 # Looks for bad memory and undefined behaviour in the CUDA kernels, on the emulator (needs g++)
 sanitize-kernels:
-    cargo test --locked -p snel-cuda --test emulated sanitizers -- --ignored --nocapture
+    cargo test --locked -p snel-cuda --test emulated no_bad_memory -- --ignored --nocapture

@@ -71,7 +71,6 @@ extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
         const u64 left = a.count - first;
         const int count = left < TILE ? left : TILE, t = threadIdx.x;
         float* points = block.values<0>();
-        __syncthreads();
         if (a.is_sample) {
             const Source source{a.model.seed, a.stream, a.step};
             draw_samples(a.model.proposal, source, a.first + first, count, block.shared.origins,
@@ -80,13 +79,13 @@ extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
             load_points(a.points + first * width(0), count, points);
         }
         __syncthreads();
+        log_densities(block, a.model, true, true);
         forward(block);
         if (t < count) {
-            const float* x = points + t * stride(0);
-            const float log_proposal = log_density(a.model.proposal, x);
-            a.scored[first + t] = {block.shared.energies[t],
-                                   log_base_density(a.model, x, log_proposal), log_proposal};
+            const Shared& found = block.shared;
+            a.scored[first + t] = {found.energies[t], found.log_base[t], found.log_proposal[t]};
         }
+        // Nobody overwrites points before the barrier inside of the next draw_samples.
         if (a.is_sample) {
             for (int i = t; i < count * width(0); i += THREADS) {
                 const int row = i / width(0), d = i % width(0);

@@ -56,6 +56,7 @@ __device__ __forceinline__ void work_on(const Block& block, const StepArguments&
         const u32 left = chunk.count - done;
         const int count = left < TILE ? left : TILE;
         make_points(block, step, chunk, done, count);
+        log_densities_for(block, step, chunk.is_sample);
         forward(block);
         weigh_tile(block, step, chunk.is_sample, count, b, tally);
         __syncthreads();

@@ -13,6 +13,8 @@ struct Shared {
     u32 not_finite;   // values of the chunk's gradient that are not finite
     float energies[TILE];
     float cotangents[TILE];
+    float log_base[TILE];
+    float log_proposal[TILE];
     Origin origins[TILE];
     PointTally tallies[WARPS];
 };

@@ -8,6 +8,13 @@
 
 namespace emulator {
 
+#ifdef __SANITIZE_ADDRESS__
+
+// The sanitizer reports faults better.
+static void catch_faults() {}
+
+#else
+
 static struct sigaction previous_action;
 
 // A kernel that reads where there is nothing must not end the process: other threads run tests.
@@ -22,7 +29,6 @@ static void on_fault(int signal, siginfo_t* info, void* context) {
 }
 
 static void catch_faults() {
-#ifndef __SANITIZE_ADDRESS__
     static std::once_flag once;
     std::call_once(once, [] {
         struct sigaction action{};
@@ -31,8 +37,9 @@ static void catch_faults() {
         action.sa_flags = SA_SIGINFO | SA_NODEFER;
         sigaction(SIGSEGV, &action, &previous_action);
     });
-#endif
 }
+
+#endif
 
 static void entry() { machine->body(); }
 

@@ -27,7 +27,8 @@ use snel_core::rows::Rows;
 use snel_core::state::State;
 
 use crate::device::{Device, DeviceError};
-use crate::shape::{Settings, Shape, ShapeError};
+use crate::settings::{Settings, ShapeError};
+use crate::shape::Shape;
 use crate::sources;
 use machine::Machine;
 use session::Session;

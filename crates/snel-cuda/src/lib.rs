@@ -16,8 +16,10 @@ pub mod driver;
 mod engine;
 pub mod nccl;
 pub mod open;
+mod settings;
 mod shape;
 pub mod sources;
 
 pub use engine::{CudaEngine, CudaError};
-pub use shape::{Placement, Precision, Settings, Shape, ShapeError};
+pub use settings::{Placement, Precision, Settings, ShapeError};
+pub use shape::Shape;

@@ -3,108 +3,17 @@
 //! The sizes here are those of `kernels/shape.cuh`, `tile.cuh` and `sums.cuh`, computed before
 //! there is a kernel to ask; the engine compares them with `snel_sizes` when it starts.
 
-use std::fmt;
-
 use snel_core::activation::Activation;
 use snel_core::energy::Energy;
 
 use crate::device::{Grid, Program};
+use crate::settings::{Placement, Precision, Settings, ShapeError};
 
 /// Threads of a warp.
 const WARP: usize = 32;
 /// Floats of a chunk's gradient that a thread may keep in registers: what the compiler manages
 /// without spilling, with 128 threads or 256.
 const REGISTER_SLOTS: usize = 80;
-
-/// How products are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// Ordinary f32 arithmetic, no tensor cores.
-    Fp32,
-    /// Tensor cores on operands rounded to 10 bits of fraction.
-    Tf32,
-    /// Energies from operands split in two bf16 (an error of about 2^-16), gradients in bf16.
-    Bf16x3,
-    /// Tensor cores on bf16, 7 bits of fraction; points keep twice that. Sums are f32.
-    #[default]
-    Bf16,
-}
-
-impl Precision {
-    /// Every precision, for tests that must cover all.
-    pub const ALL: [Self; 4] = [Self::Fp32, Self::Tf32, Self::Bf16x3, Self::Bf16];
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fp32 => "fp32",
-            Self::Tf32 => "tf32",
-            Self::Bf16x3 => "bf16x3",
-            Self::Bf16 => "bf16",
-        })
-    }
-}
-
-/// Where a block keeps its operands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placement {
-    /// Weights in shared memory; else they are read through the caches.
-    pub weights_shared: bool,
-    /// The tile in shared memory; else in global memory, a tile a block.
-    pub tiles_shared: bool,
-    /// The chunk's gradient in registers; else in global memory, a gradient a block.
-    pub sums_in_registers: bool,
-}
-
-/// What may be chosen. The default of everything is the engine's own choice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Settings {
-    /// How products are made.
-    pub precision: Precision,
-    /// Points of a tile: 16, 32, 48, ... Bits depend on it.
-    pub tile: Option<usize>,
-    /// Threads of a block: whole warps, at least a tile, at most 1,024.
-    pub threads: Option<usize>,
-    /// Where operands are kept.
-    pub placement: Option<Placement>,
-    /// Most blocks of a launch.
-    pub blocks: Option<u32>,
-}
-
-/// Why there are no kernels for a shape.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ShapeError {
-    /// The energy is not a perceptron.
-    #[error("a quadratic energy has no CUDA kernels; train it with `--device cpu`")]
-    Quadratic,
-    /// A setting that no kernel can have.
-    #[error(
-        "a tile of {tile} points with {threads} threads: the tile must be a multiple of 16, threads \
-         a multiple of 32 from the tile to 1024"
-    )]
-    Setting {
-        /// Points of a tile.
-        tile: usize,
-        /// Threads of a block.
-        threads: usize,
-    },
-    /// Not even a tile's bookkeeping fits.
-    #[error("a block needs {needed} bytes of shared memory, the device has {available}")]
-    SharedMemory {
-        /// Bytes of the smallest shape.
-        needed: usize,
-        /// Bytes that a block may have.
-        available: usize,
-    },
-    /// The offsets of the kernels are 32 bits wide.
-    #[error("{parameters} parameters are too many for the kernels, which count to 2^31 bytes")]
-    TooLarge {
-        /// Parameters of the model.
-        parameters: usize,
-    },
-}
 
 /// A shape: all that kernels are specialised on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,8 +165,8 @@ impl Shape {
         let rows = |level: usize| self.tile * self.stride(level) * self.stored_bytes(level);
         let tile = rows(0) + 2 * (1..self.levels.len()).map(rows).sum::<usize>();
         let warps = self.threads / WARP;
-        // The struct Shared: three words, 20 bytes a point, 48 a warp, aligned to 8.
-        let control = 16 + 20 * self.tile + 48 * warps;
+        // The struct Shared: three words, 28 bytes a point, 48 a warp, aligned to 8.
+        let control = 16 + 28 * self.tile + 48 * warps;
         let up = |bytes: usize| bytes.next_multiple_of(128);
         let shared = up(control)
             + up(vectors)
@@ -309,77 +218,4 @@ fn threads_for(levels: &[usize], tile: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn energy(dim: usize, widths: &[usize]) -> Energy {
-        Energy::Mlp { dim, widths: widths.to_vec(), activation: Activation::Silu, residual: false }
-    }
-
-    fn plan(dim: usize, widths: &[usize], precision: Precision) -> Shape {
-        let settings = Settings { precision, ..Settings::default() };
-        // What a block of compute capability 9.0 may have.
-        Shape::plan(&energy(dim, widths), &settings, 232_448).unwrap()
-    }
-
-    #[test]
-    fn small_networks_live_in_shared_memory() {
-        let shape = plan(8, &[64, 64], Precision::Bf16);
-        assert_eq!((shape.tile, shape.threads), (64, 128));
-        let all = Placement { weights_shared: true, tiles_shared: true, sums_in_registers: true };
-        assert_eq!(shape.placement, all);
-        let shape = plan(64, &[128; 3], Precision::Bf16);
-        assert_eq!((shape.tile, shape.threads), (64, 256));
-        assert_eq!(shape.placement, Placement { sums_in_registers: false, ..all });
-    }
-
-    #[test]
-    fn wide_networks_spill_to_global_memory() {
-        let shape = plan(784, &[1024; 3], Precision::Fp32);
-        assert!(!shape.placement.weights_shared && !shape.placement.tiles_shared);
-        assert!(shape.sizes().shared < 232_448);
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused() {
-        let quadratic = Shape::plan(&Energy::Quadratic { dim: 2 }, &Settings::default(), 1 << 20);
-        assert_eq!(quadratic, Err(ShapeError::Quadratic));
-        let settings = Settings { tile: Some(64), threads: Some(32), ..Settings::default() };
-        let odd = Shape::plan(&energy(2, &[8]), &settings, 1 << 20);
-        assert_eq!(odd, Err(ShapeError::Setting { tile: 64, threads: 32 }));
-        let huge = Shape::plan(&energy(2, &[1 << 20; 2]), &Settings::default(), 1 << 20);
-        assert!(matches!(huge, Err(ShapeError::TooLarge { .. })));
-        let none = Shape::plan(&energy(2, &[8]), &Settings::default(), 512);
-        assert!(matches!(none, Err(ShapeError::SharedMemory { .. })));
-    }
-
-    /// The list that CI compiles for real architectures is what the engine would compile: each
-    /// line is the plan for the network that it names.
-    #[test]
-    fn the_list_of_specialisations_is_planned() {
-        let list = include_str!("../../../kernels/specialisations.txt");
-        let mut count = 0;
-        for line in list.lines().filter(|l| l.contains("-D")) {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let value = |name: &str| {
-                let prefix = format!("-D{name}=");
-                words.iter().find_map(|w| w.strip_prefix(prefix.as_str())).unwrap()
-            };
-            let widths = value("SNEL_WIDTHS").split(',').map(|w| w.parse().unwrap()).collect();
-            let energy = Energy::Mlp {
-                dim: value("SNEL_DIM").parse().unwrap(),
-                widths,
-                activation: Activation::ALL[value("SNEL_ACTIVATION").parse::<usize>().unwrap()],
-                residual: value("SNEL_RESIDUAL") == "1",
-            };
-            let precision = Precision::ALL[value("SNEL_PRECISION").parse::<usize>().unwrap()];
-            let settings = Settings { precision, ..Settings::default() };
-            let shape = Shape::plan(&energy, &settings, 232_448).unwrap();
-            let program = shape.program();
-            let planned = program.definitions.iter().map(|(n, v)| format!("-D{n}={v}"));
-            assert_eq!(words, planned.collect::<Vec<_>>());
-            count += 1;
-        }
-        assert!(count > 5);
-    }
-}
+mod tests;

@@ -9,7 +9,8 @@ use snel_core::reference::ReferenceEngine;
 use snel_cuda::{Precision, Settings};
 
 use crate::cases::{Case, densities, gradient, rows, small};
-use crate::emulator::{Emulator, available};
+use crate::compilation::available;
+use crate::emulator::Emulator;
 
 /// Error of an energy, whose terms are of order one. f32: some tens of roundings of 6e-8. tf32: a
 /// product's operands are rounded to 2^-11, an activation's error is up to 2^-11, and a hundred of

@@ -9,7 +9,8 @@ use snel_core::philox::{Key, Stream};
 use snel_cuda::{Placement, Precision, Settings};
 
 use crate::cases::{Case, bytes, densities, empty, plan, small, whole};
-use crate::emulator::{Emulator, available};
+use crate::compilation::available;
+use crate::emulator::Emulator;
 
 /// Samples of `density` from the kernels.
 fn samples(density: &Density, n: usize, first: u64) -> Vec<f32> {

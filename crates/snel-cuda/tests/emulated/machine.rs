@@ -6,7 +6,8 @@ use snel_core::engine::{Engine, Scored};
 use snel_cuda::CudaEngine;
 
 use crate::cases::{Case, empty, plan, rows, small};
-use crate::emulator::{Emulator, available, changed_kernels};
+use crate::compilation::{available, changed_kernels};
+use crate::emulator::Emulator;
 
 /// The kernels with `statement` at the beginning of the backward pass.
 fn with_statement(name: &str, statement: &str) -> PathBuf {
@@ -57,7 +58,7 @@ fn a_failure_while_scoring_is_nan_and_then_an_error() {
     }
     let (case, plan) = (Case::new(), plan());
     let problem = case.problem();
-    let place = "        if (t < count) {\n            const float* x";
+    let place = "        if (t < count) {\n            const Shared& found";
     let sources = changed_kernels("faults/score", "snel.cu", |text| {
         assert!(text.contains(place));
         text.replace(place, &format!("*(volatile int*)8 = 1;\n{place}"))

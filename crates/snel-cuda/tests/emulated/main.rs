@@ -5,6 +5,7 @@
 mod against_reference;
 mod bits;
 mod cases;
+mod compilation;
 mod emulator;
 mod machine;
 mod mutants;

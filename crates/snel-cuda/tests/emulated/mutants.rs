@@ -13,7 +13,8 @@ use snel_core::problem::Base;
 use snel_cuda::{CudaEngine, Placement, Settings};
 
 use crate::cases::{Case, bytes, densities, diagonal, empty, rows, small};
-use crate::emulator::{Emulator, available, changed_kernels, kernels};
+use crate::compilation::{available, changed_kernels, kernels};
+use crate::emulator::Emulator;
 
 /// Statements whose removal must show.
 const WAITS: [&str; 3] = ["__syncthreads();", "__syncwarp();", "wait_for_copies();"];

@@ -8,7 +8,8 @@ use snel_core::reference::ReferenceEngine;
 use snel_core::state::State;
 
 use crate::cases::{Case, bytes, empty, plan, rows, small, whole};
-use crate::emulator::{Emulator, available};
+use crate::compilation::available;
+use crate::emulator::Emulator;
 
 /// The verdict on a step from `state`, and that of the reference engine.
 fn verdicts(case: &Case, state: &State, scale: i32) -> [StepError; 2] {

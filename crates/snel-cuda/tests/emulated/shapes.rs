@@ -8,7 +8,8 @@ use snel_core::reference::ReferenceEngine;
 use snel_cuda::{Placement, Precision, Settings};
 
 use crate::cases::{Case, diagonal, gradient, lower, rows, small};
-use crate::emulator::{Emulator, available};
+use crate::compilation::available;
+use crate::emulator::Emulator;
 
 fn check(case: &Case, settings: &Settings) {
     let mut engine = case.engine(Emulator::new(2), settings);

@@ -8,7 +8,8 @@ use snel_core::reference::ReferenceEngine;
 use snel_cuda::Settings;
 
 use crate::cases::{Case, rows, small, whole};
-use crate::emulator::{Emulator, available};
+use crate::compilation::available;
+use crate::emulator::Emulator;
 
 const STEPS: u32 = 40;
 

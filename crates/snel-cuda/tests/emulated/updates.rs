@@ -10,7 +10,8 @@ use snel_core::state::State;
 use snel_cuda::{CudaEngine, Precision, Settings};
 
 use crate::cases::{Case, plan, rows, small, whole};
-use crate::emulator::{Emulator, available};
+use crate::compilation::available;
+use crate::emulator::Emulator;
 
 /// Three steps; calls `check` with the state of the device and that of the host, and the norms of
 /// both, after each.
