@@ -2,7 +2,7 @@
 
 Variants are HOW-PRECISION. HOW: eager; compile (torch.compile of loss and backward); graph (compiled,
 and replayed as a CUDA graph). PRECISION: fp32; tf32 (products on tensor cores); bf16 (autocast).
-Written on a machine without a GPU, and so far run on a CPU only.
+Written on a machine without a GPU, and has never run.
 """
 
 import argparse

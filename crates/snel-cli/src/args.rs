@@ -10,7 +10,7 @@ use snel_cluster::security;
 use snel_core::activation::Activation;
 use snel_cpu::InstructionSet;
 use snel_train::bench::Proposal;
-use snel_train::compute::Device;
+use snel_train::compute::{Device, Precision};
 use snel_train::config::{Cluster, Split};
 
 use crate::output::err;
@@ -74,13 +74,17 @@ pub(crate) struct Compute {
     /// Device to compute on: cpu, cuda:N (a GPU by its number) or auto (a GPU if one can be used)
     #[arg(long, value_name = "DEVICE", default_value_t = Device::Cpu)]
     pub(crate) device: Device,
+    /// Products on a GPU: fp32, tf32, bf16x3 (energies almost as in fp32, gradients in bf16) or bf16
+    /// (the fastest; for energies of small spread)
+    #[arg(long, value_name = "PRECISION", default_value_t = Precision::Bf16x3)]
+    pub(crate) precision: Precision,
 }
 
 impl Compute {
     /// For the engine. What it has to say goes to stderr.
     pub(crate) fn settings(&self) -> snel_train::compute::Compute {
-        let (device, threads) = (self.device, self.threads());
-        snel_train::compute::Compute { device, threads, say: err }
+        let (device, precision, threads) = (self.device, self.precision, self.threads());
+        snel_train::compute::Compute { device, precision, threads, say: err }
     }
 
     pub(crate) fn threads(&self) -> usize {

@@ -21,5 +21,5 @@ mod shape;
 pub mod sources;
 
 pub use engine::{CudaEngine, CudaError};
-pub use settings::{Placement, Precision, Settings, ShapeError};
+pub use settings::{Placement, Precision, Settings, ShapeError, UnknownPrecision};
 pub use shape::Shape;

@@ -8,7 +8,7 @@ use snel_core::rows::Rows;
 
 use crate::driver::{Gpu, OpenError};
 use crate::engine::{CudaEngine, CudaError};
-use crate::shape::Settings;
+use crate::settings::{Precision, Settings};
 use crate::sources;
 
 /// Why there is no engine on a GPU.
@@ -23,7 +23,8 @@ pub enum EngineOpenError {
     Engine(#[from] CudaError),
 }
 
-/// An engine for `problem` on the training rows `rows`, on GPU `index`. Remarks for people go to `say`.
+/// An engine for `problem` on the training rows `rows`, on GPU `index`, whose products are made in
+/// `precision`. Remarks for people go to `say`.
 ///
 /// # Errors
 /// [`EngineOpenError`].
@@ -31,8 +32,10 @@ pub fn open(
     index: u32,
     problem: Arc<Problem>,
     rows: Arc<dyn Rows>,
+    precision: Precision,
     say: fn(&str),
 ) -> Result<Box<dyn Engine>, EngineOpenError> {
     let gpu = Gpu::open(index, sources::FILES)?.saying(say);
-    Ok(Box::new(CudaEngine::new(problem, rows, gpu, &Settings::default())?))
+    let settings = Settings { precision, ..Settings::default() };
+    Ok(Box::new(CudaEngine::new(problem, rows, gpu, &settings)?))
 }

@@ -1,6 +1,7 @@
 //! What may be chosen about the kernels, and which choices are refused.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// How products are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +30,19 @@ impl fmt::Display for Precision {
             Self::Bf16x3 => "bf16x3",
             Self::Bf16 => "bf16",
         })
+    }
+}
+
+/// What names no precision.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("use fp32, tf32, bf16x3 or bf16")]
+pub struct UnknownPrecision;
+
+impl FromStr for Precision {
+    type Err = UnknownPrecision;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPrecision> {
+        Self::ALL.into_iter().find(|p| p.to_string() == name).ok_or(UnknownPrecision)
     }
 }
 

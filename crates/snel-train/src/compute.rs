@@ -8,6 +8,7 @@ use snel_core::engine::Engine;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
 use snel_cpu::{CpuEngine, CpuError};
+pub use snel_cuda::Precision;
 use snel_cuda::open::{EngineOpenError, open};
 
 /// A device as users name it.
@@ -58,6 +59,8 @@ impl fmt::Display for Device {
 pub struct Compute {
     /// The device.
     pub device: Device,
+    /// Products on a GPU. The CPU engine computes in f32.
+    pub precision: Precision,
     /// Threads of a CPU engine.
     pub threads: usize,
     /// Where remarks about the choice go, for people.
@@ -87,14 +90,16 @@ impl Compute {
     ) -> Result<Box<dyn Engine>, ComputeError> {
         match self.device {
             Device::Cpu => self.on_cpu(problem, rows),
-            Device::Cuda(index) => Ok(open(index, problem, rows, self.say)?),
-            Device::Auto => match open(0, problem.clone(), rows.clone(), self.say) {
-                Ok(engine) => Ok(engine),
-                Err(error) => {
-                    (self.say)(&format!("computing on the CPU: {error}"));
-                    self.on_cpu(problem, rows)
+            Device::Cuda(index) => Ok(open(index, problem, rows, self.precision, self.say)?),
+            Device::Auto => {
+                match open(0, problem.clone(), rows.clone(), self.precision, self.say) {
+                    Ok(engine) => Ok(engine),
+                    Err(error) => {
+                        (self.say)(&format!("computing on the CPU: {error}"));
+                        self.on_cpu(problem, rows)
+                    }
                 }
-            },
+            }
         }
     }
 
@@ -132,7 +137,8 @@ mod tests {
         let problem = Problem::new(model, Objective::Snl, Optim::default(), 0);
         let say = |text: &str| SAID.lock().unwrap().push(text.to_owned());
         let rows = Arc::new(Matrix::empty(2));
-        Compute { device, threads: 1, say }.engine(Arc::new(problem), rows)
+        Compute { device, precision: Precision::Bf16, threads: 1, say }
+            .engine(Arc::new(problem), rows)
     }
 
     #[test]

@@ -110,6 +110,7 @@ fn command(args: &TrainArgs, verb: &str) -> String {
     }
     if args.compute.device != Device::default() {
         words.push(format!("--device {}", args.compute.device));
+        words.push(format!("--precision {}", args.compute.precision));
     }
     words.extend(args.overrides.iter().map(|set| format!("--set '{set}'")));
     words.join(" ")
