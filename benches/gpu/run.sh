@@ -18,7 +18,10 @@ set -uo pipefail
 from=$PWD
 cd "$(dirname "$0")" || exit 2
 
-usage() { sed -n 's/^#   //p' "$0" >&2 && exit 2; }
+usage() {
+    echo "usage: run.sh tests|timings [--device cuda:N] [--out FOLDER] [--budget SECONDS] [--quick]" >&2
+    exit 2
+}
 
 part=${1:-} device=cuda:0 out='' budget=570 quick=no
 [[ $part == tests || $part == timings ]] || usage
@@ -37,6 +40,10 @@ while [[ $# -gt 0 ]]; do
     shift 2
 done
 [[ $budget =~ ^[0-9]+$ ]] || usage
+if [[ ! -x snel || ! -x tests/on_gpu ]]; then
+    echo "run.sh: no snel and tests in $PWD: run this from what benches/gpu/pack.sh has packed" >&2
+    exit 2
+fi
 out=${out:-results-$(date -u +%Y%m%dT%H%M%SZ)-$part}
 [[ $out == /* ]] || out=$from/$out
 mkdir -p "$out" || exit 2
