@@ -171,8 +171,8 @@ tests() {
     # would fail, and say less about why.
     check lanes 40 tests/lanes "${gently[@]}"
     check driver 40 tests/driver "${gently[@]}"
-    # The list that the emulator is tested with.
-    check on-gpu 200 tests/on_gpu "${gently[@]}" --skip worlds:: --skip repeats:: --skip rehearsal::
+    # The list that the emulator is tested with. Most of its time goes to the compiler.
+    check on-gpu 200 tests/on_gpu --test-threads 4 --nocapture --skip worlds:: --skip repeats:: --skip rehearsal::
     same_hash
     check repeats 90 tests/on_gpu "${gently[@]}" repeats::
     # NCCL between processes on one GPU: their digests are compared with that of one process.
