@@ -40,7 +40,8 @@ def line(path):
     median = document["median_ms"]
     low, high = document["quartiles_ms"]
     shape = [document[name] for name in ("dim", "width", "depth")]
-    share = f"{100 * floor_ms(*shape, precision, points) / median:.1f} %"
+    share = 100 * floor_ms(*shape, precision, points) / median
+    share = "not known" if document["device"] == "cpu" else f"{share:.1f} %"
     spread = f"{median:.3f} ({low:.3f} to {high:.3f})"
     return f"{start} {spread} | {1e6 * median / points:.3f} | {share} |"
 

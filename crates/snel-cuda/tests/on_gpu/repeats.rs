@@ -6,7 +6,8 @@ use snel_core::plan::Batching;
 use snel_cuda::{Precision, Settings};
 
 use crate::cases::{Case, bytes, diagonal, empty};
-use crate::emulator::{Emulator, available};
+use crate::compilation::available;
+use crate::emulator::Emulator;
 
 /// Repeats of each precision; `SNEL_TEST_REPEATS` changes it.
 const REPEATS: u32 = 10_000;
