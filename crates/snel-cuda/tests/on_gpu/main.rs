@@ -6,11 +6,17 @@
 
 #[path = "../emulated/against_reference.rs"]
 mod against_reference;
+#[path = "../emulated/batches.rs"]
+mod batches;
 #[path = "../emulated/bits.rs"]
 mod bits;
 #[path = "../emulated/cases.rs"]
 mod cases;
 mod emulator;
+/// Where the same tests look on the emulator.
+mod compilation {
+    pub(crate) use crate::emulator::available;
+}
 #[path = "../emulated/refusals.rs"]
 mod refusals;
 #[path = "../emulated/shapes.rs"]
