@@ -322,3 +322,6 @@ fn checkpoint(
         fingerprint: header.fingerprint.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;
