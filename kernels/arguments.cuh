@@ -57,6 +57,25 @@ struct Model {
     int base_kind;
 };
 
+// How the sums of a step stand. It stays on the device over the steps of a batch.
+struct Control {
+    u32 next_chunk;    // the ticket
+    u32 largest;       // bits of the largest finite magnitude of any chunk's gradient
+    u32 unsound;       // not zero if a chunk has overflows, or values that are not finite
+    u32 stalled;       // not zero if the batch has met a step that the host must see
+    int scale;         // exponent of the sums of the step that comes, or is in work
+    int scale_of_sums; // exponent of the finished sums
+};
+
+// What a step of a batch, or an update alone, tells the host.
+struct StepReport {
+    double gradient_norm;  // without b
+    float b;               // after the update
+    int next_scale;
+    u32 applied;           // 0 if the batch stalled here
+    u32 unused;
+};
+
 struct PackArguments {
     const float* parameters;
     unsigned char* packed;
@@ -69,16 +88,25 @@ struct StepArguments {
     ChunkTally* tallies; // one a chunk
     u64* row_sums;       // two's complement, one a parameter
     u64* sample_sums;    // the same memory unless the objective separates samples
-    u32* control;        // zeroed: the next chunk, and the bits of the largest magnitude
+    Control* control;
     float* sums;         // SUM_SLOTS x THREADS a block, unless sums are in registers
-    double factor;       // 2^scale
-    double limit;        // magnitudes from here on do not fit
     double batch;        // n
     double samples;      // M
     u32 n_chunks;
     u32 step;
     u32 stream;
     int objective;
+    int chunk_bits;      // a chunk's magnitude must stay below 2^(chunk_bits - scale)
+    u32 unused;
+};
+
+struct VerdictArguments {
+    Control* control;
+    StepReport* report;
+    int chunk_bits;
+    int headroom_bits;  // above the largest magnitude
+    int first_scale;    // where all magnitudes are zero
+    int finest;         // no scale is above
 };
 
 struct Scored {
@@ -103,8 +131,8 @@ struct UpdateArguments {
     const u64* row_sums;
     const u64* sample_sums;  // null unless the objective separates samples
     double* norm_parts;      // NORM_PARTS
-    double* result;          // norm of the gradient without b, and the new b
-    double unit;             // 2^-scale
+    StepReport* report;
+    const Control* control;
     double sample_factor;    // of separated sums
     double beta1, beta2, epsilon, correct1, correct2;
     double lr, b_lr, weight_decay;
@@ -118,7 +146,8 @@ struct SizesArguments {
 
 static_assert(sizeof(DensityNode) == 56 && sizeof(Density) == 24 && sizeof(Model) == 80, "twin");
 static_assert(sizeof(Chunk) == 16 && sizeof(ChunkTally) == 64 && sizeof(Scored) == 12, "twin");
-static_assert(sizeof(StepArguments) == 184 && sizeof(ScoreArguments) == 120, "twin");
-static_assert(sizeof(UpdateArguments) == 144, "twin");
+static_assert(sizeof(StepArguments) == 176 && sizeof(ScoreArguments) == 120, "twin");
+static_assert(sizeof(Control) == 24 && sizeof(StepReport) == 24, "twin");
+static_assert(sizeof(VerdictArguments) == 32 && sizeof(UpdateArguments) == 144, "twin");
 
 }  // namespace snel

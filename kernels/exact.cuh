@@ -7,6 +7,7 @@
 #include "arguments.cuh"
 #include "sums.cuh"
 #include "tile.cuh"
+#include "verdict.cuh"
 
 namespace snel {
 
@@ -54,10 +55,12 @@ __device__ __forceinline__ void share_extent(Sums& sums, float b, Shared& shared
 __device__ __forceinline__ void add_chunk(Sums& sums, float b, const Shared& shared,
                                           const StepArguments& step, bool is_sample) {
     const double largest = static_cast<double>(__uint_as_float(shared.largest));
-    if (shared.not_finite != 0 || !(largest < step.limit)) return;
+    const int scale = step.control->scale;
+    if (shared.not_finite != 0 || !(largest < limit_of(step.chunk_bits, scale))) return;
+    const double factor = power_of_two(scale);
     u64* to = is_sample ? step.sample_sums : step.row_sums;
     for_each_value(sums, b, [&](int parameter, float value) {
-        const i64 rounded = __double2ll_rn(static_cast<double>(value) * step.factor);
+        const i64 rounded = __double2ll_rn(static_cast<double>(value) * factor);
         atomicAdd(to + parameter, static_cast<u64>(rounded));
     });
 }

@@ -3,7 +3,7 @@
 // Reading order: shape (what is known when this is compiled), tile (a block's memory), step (a
 // block's work), then what it does to a tile: sample, energy, objective, gradient, exact. product
 // and fragment make the matrix products of energy and gradient; primitives holds the instructions.
-// After a step, update moves the parameters.
+// After a step, verdict looks at the sums and update moves the parameters.
 #include "step.cuh"
 #include "update.cuh"
 
@@ -50,6 +50,7 @@ extern "C" __global__ void snel_pack(snel::PackArguments a) {
 extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
     snel_step(snel::StepArguments a) {
     using namespace snel;
+    if (a.control->stalled != 0) return;
     const Block block(a.model);
     Sums sums(a.sums);
     const double b = a.model.parameters[B_OFFSET];
@@ -95,18 +96,25 @@ extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
     }
 }
 
-extern "C" __global__ void snel_norm(snel::UpdateArguments a) { snel::norm_part(a); }
+extern "C" __global__ void snel_verdict(snel::VerdictArguments a) {
+    if (blockIdx.x == 0 && threadIdx.x == 0) snel::judge(a);
+}
+
+extern "C" __global__ void snel_norm(snel::UpdateArguments a) {
+    if (a.control->stalled == 0) snel::norm_part(a);
+}
 
 extern "C" __global__ void snel_update(snel::UpdateArguments a) {
     using namespace snel;
-    const double norm = norm_of(a);
+    if (a.control->stalled != 0) return;
+    const double norm = norm_of(a), unit = unit_of(a);
     const double clip = norm > a.clip_norm ? __ddiv_rn(a.clip_norm, norm) : 1.0;
     const int own = blockIdx.x * blockDim.x + threadIdx.x, all = gridDim.x * blockDim.x;
     for (int i = own; i < PARAMETERS; i += all) {
-        update_one(a, i, clip);
+        update_one(a, unit, i, clip);
         if (i == B_OFFSET) {
-            a.result[0] = norm;
-            a.result[1] = a.parameters[i];
+            a.report->gradient_norm = norm;
+            a.report->b = a.parameters[i];
         }
     }
 }

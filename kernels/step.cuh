@@ -13,7 +13,7 @@ namespace snel {
 __device__ __forceinline__ u32 next_chunk(const StepArguments& step, Shared& shared) {
     __syncthreads();
     if (threadIdx.x == 0) {
-        shared.chunk = atomicAdd(&step.control[0], 1u);
+        shared.chunk = atomicAdd(&step.control->next_chunk, 1u);
         shared.largest = 0;
         shared.not_finite = 0;
     }
@@ -47,6 +47,12 @@ __device__ __forceinline__ void write_tally(const PointTally& total, const Chunk
     to.weight_squared = total.weight_squared;
 }
 
+// Whether nothing of it forbids the update. Sums of finite terms may be beyond a double.
+__device__ __forceinline__ bool is_sound(const ChunkTally& tally) {
+    return tally.overflows == 0 && tally.not_finite == 0 && isfinite(tally.row_log_density) &&
+           isfinite(tally.weight) && isfinite(tally.weight_squared);
+}
+
 __device__ __forceinline__ void work_on(const Block& block, const StepArguments& step, u32 index,
                                         double b, Sums& sums) {
     const Chunk chunk = step.chunks[index];
@@ -71,8 +77,10 @@ __device__ __forceinline__ void work_on(const Block& block, const StepArguments&
     __syncthreads();
     add_chunk(sums, b_gradient, block.shared, step, chunk.is_sample);
     if (threadIdx.x == 0) {
-        atomicMax(&step.control[1], block.shared.largest);
-        write_tally(total, chunk, block.shared.not_finite, step.tallies[index]);
+        atomicMax(&step.control->largest, block.shared.largest);
+        ChunkTally& written = step.tallies[index];
+        write_tally(total, chunk, block.shared.not_finite, written);
+        if (!is_sound(written)) atomicMax(&step.control->unsound, 1u);
     }
 }
 

@@ -5,28 +5,35 @@
 #pragma once
 #include "arguments.cuh"
 #include "shape.cuh"
+#include "verdict.cuh"
 
 namespace snel {
 
-// Blocks and threads of snel_norm.
+// Most blocks, and threads, of snel_norm. Parts of blocks that have no parameter stay zero.
 constexpr int NORM_PARTS = 64, NORM_THREADS = 256;
+
+// Of the integers that the sums are.
+__device__ __forceinline__ double unit_of(const UpdateArguments& a) {
+    return power_of_two(-a.control->scale_of_sums);
+}
 
 // The gradient of one parameter. Separated sums of samples are divided by the mean weight, but
 // for b, which follows the SNL gradient.
-__device__ __forceinline__ double gradient_of(const UpdateArguments& a, int i) {
-    const double rows = __dmul_rn(__ll2double_rn(static_cast<i64>(a.row_sums[i])), a.unit);
+__device__ __forceinline__ double gradient_of(const UpdateArguments& a, double unit, int i) {
+    const double rows = __dmul_rn(__ll2double_rn(static_cast<i64>(a.row_sums[i])), unit);
     if (a.sample_sums == nullptr) return rows;
-    const double samples = __dmul_rn(__ll2double_rn(static_cast<i64>(a.sample_sums[i])), a.unit);
+    const double samples = __dmul_rn(__ll2double_rn(static_cast<i64>(a.sample_sums[i])), unit);
     return __dadd_rn(rows, __dmul_rn(samples, i == B_OFFSET ? 1.0 : a.sample_factor));
 }
 
 // This block's part of the squared norm of the gradient without b.
 __device__ __forceinline__ void norm_part(const UpdateArguments& a) {
     double* sums = reinterpret_cast<double*>(dynamic_shared());
+    const double unit = unit_of(a);
     double sum = 0.0;
     for (int i = blockIdx.x * NORM_THREADS + threadIdx.x; i < B_OFFSET;
          i += NORM_PARTS * NORM_THREADS) {
-        const double g = gradient_of(a, i);
+        const double g = gradient_of(a, unit, i);
         sum = __dadd_rn(sum, __dmul_rn(g, g));
     }
 #pragma unroll
@@ -56,8 +63,9 @@ __device__ __forceinline__ bool decays(int i) {
     return weight;
 }
 
-__device__ __forceinline__ void update_one(const UpdateArguments& a, int i, double clip) {
-    double g = gradient_of(a, i);
+__device__ __forceinline__ void update_one(const UpdateArguments& a, double unit, int i,
+                                           double clip) {
+    double g = gradient_of(a, unit, i);
     if (i == B_OFFSET) {
         g = g < -1.0 ? -1.0 : g > 1.0 ? 1.0 : g;
     } else {

@@ -70,6 +70,8 @@ inline unsigned __umulhi(unsigned a, unsigned b) {
 }
 inline unsigned __float_as_uint(float v) { return emulator::bits_of<unsigned>(v); }
 inline float __uint_as_float(unsigned v) { return emulator::bits_of<float>(v); }
+inline long long __double_as_longlong(double v) { return emulator::bits_of<long long>(v); }
+inline double __longlong_as_double(long long v) { return emulator::bits_of<double>(v); }
 
 // Compiled with -ffp-contract=off, so these are never fused.
 inline float __fmul_rn(float a, float b) { return a * b; }

@@ -30,6 +30,7 @@ const Entry ENTRIES[] = {
     entry<snel::PackArguments, snel_pack>("snel_pack"),
     entry<snel::StepArguments, snel_step>("snel_step"),
     entry<snel::ScoreArguments, snel_score>("snel_score"),
+    entry<snel::VerdictArguments, snel_verdict>("snel_verdict"),
     entry<snel::UpdateArguments, snel_norm>("snel_norm"),
     entry<snel::UpdateArguments, snel_update>("snel_update"),
     entry<snel::SizesArguments, snel_sizes>("snel_sizes"),

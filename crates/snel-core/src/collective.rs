@@ -44,6 +44,12 @@ pub trait Collective: Send {
         engine: &mut dyn Engine,
         partial: &mut Partial,
     ) -> Result<(), CollectiveError>;
+
+    /// True if nobody else takes part in any step: an engine may then make several by itself
+    /// ([`Engine::advance`]).
+    fn is_alone(&self) -> bool {
+        false
+    }
 }
 
 /// A worker alone computes everything itself.
@@ -58,5 +64,9 @@ impl Collective for Alone {
         partial: &mut Partial,
     ) -> Result<(), CollectiveError> {
         Ok(engine.accumulate(plan, &ChunkSet::of(0..plan.n_chunks()), partial)?)
+    }
+
+    fn is_alone(&self) -> bool {
+        true
     }
 }

@@ -9,10 +9,11 @@ use std::ops::Range;
 
 use crate::chunks::ChunkSet;
 use crate::optim::Applied;
-use crate::partial::{Partial, PartialError, Reduced};
+use crate::partial::{Partial, PartialError, Reduced, StepError};
 use crate::philox::Stream;
-use crate::plan::StepPlan;
+use crate::plan::{Batching, StepPlan};
 use crate::state::State;
+use crate::statistics::Statistics;
 
 /// What must be equal for results to be equal bits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,26 @@ pub struct Head {
     pub scale: i32,
     /// The log-normaliser.
     pub b: f32,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone)]
+pub struct StepOutcome {
+    /// The log-normaliser that the step was computed at.
+    pub b: f32,
+    /// Where the run stands after it.
+    pub head: Head,
+    /// The update, or why the step was refused.
+    pub result: Result<Update, StepError>,
+}
+
+/// A step that was applied.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// Sums of the step's scalars.
+    pub statistics: Statistics,
+    /// What the update did.
+    pub applied: Applied,
 }
 
 /// Which proposal samples: the stream and the step that key their randomness.
@@ -116,6 +137,22 @@ pub trait Engine: Send {
 
     /// Advances the step without an update: the step was refused.
     fn skip(&mut self);
+
+    /// For a worker alone: makes as many of the next `steps` steps as it can without being told the
+    /// sums of each, and appends what they came to. Their bits are those of [`Self::accumulate`],
+    /// [`Partial::reduce`] and [`Self::apply`]. It stops before a step that has to be repeated or
+    /// refused. The default makes none: an engine that waits for nobody between steps gains nothing.
+    ///
+    /// # Errors
+    /// [`EngineError`]; the state is then the last that could be had, at that step.
+    fn advance(
+        &mut self,
+        _batching: &Batching,
+        _steps: u64,
+        _outcomes: &mut Vec<StepOutcome>,
+    ) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Where the run stands, without a copy of the state.
     fn head(&self) -> Head;

@@ -27,9 +27,9 @@ pub use bytes::PartialDecodeError;
 pub use words::Extremes;
 
 /// Bits of head-room kept above the largest magnitude of the step before.
-const HEADROOM_BITS: i32 = 8;
+pub const HEADROOM_BITS: i32 = 8;
 /// The finest scale that is used: magnitudes below `2^-120` are zero for any purpose.
-const FINEST: i32 = 160;
+pub const FINEST: i32 = 160;
 /// Scale of a first step, before any magnitude is known: room for magnitudes up to `2^10` in
 /// `2^20` chunks. A wrong guess costs one repetition.
 pub const FIRST_SCALE: i32 = 62 - 20 - 10;
@@ -414,7 +414,7 @@ fn add_rounded(sums: &mut [i64], gradient: &[f32], scale: i32) {
 }
 
 /// Bits left for one chunk when `n_chunks` of them are summed below `2^62`.
-fn chunk_bits(n_chunks: u32) -> i32 {
+pub fn chunk_bits(n_chunks: u32) -> i32 {
     62 - (32 - n_chunks.leading_zeros()) as i32
 }
 

@@ -73,6 +73,27 @@ pub(crate) struct Model {
 }
 
 #[repr(C)]
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+pub(crate) struct Control {
+    pub(crate) next_chunk: u32,
+    pub(crate) largest: u32,
+    pub(crate) unsound: u32,
+    pub(crate) stalled: u32,
+    pub(crate) scale: i32,
+    pub(crate) scale_of_sums: i32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable)]
+pub(crate) struct StepReport {
+    pub(crate) gradient_norm: f64,
+    pub(crate) b: f32,
+    pub(crate) next_scale: i32,
+    pub(crate) applied: u32,
+    pub(crate) unused: u32,
+}
+
+#[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct PackArguments {
     pub(crate) parameters: u64,
@@ -90,14 +111,25 @@ pub(crate) struct StepArguments {
     pub(crate) sample_sums: u64,
     pub(crate) control: u64,
     pub(crate) sums: u64,
-    pub(crate) factor: f64,
-    pub(crate) limit: f64,
     pub(crate) batch: f64,
     pub(crate) samples: f64,
     pub(crate) n_chunks: u32,
     pub(crate) step: u32,
     pub(crate) stream: u32,
     pub(crate) objective: i32,
+    pub(crate) chunk_bits: i32,
+    pub(crate) unused: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct VerdictArguments {
+    pub(crate) control: u64,
+    pub(crate) report: u64,
+    pub(crate) chunk_bits: i32,
+    pub(crate) headroom_bits: i32,
+    pub(crate) first_scale: i32,
+    pub(crate) finest: i32,
 }
 
 #[repr(C)]
@@ -130,8 +162,8 @@ pub(crate) struct UpdateArguments {
     pub(crate) row_sums: u64,
     pub(crate) sample_sums: u64,
     pub(crate) norm_parts: u64,
-    pub(crate) result: u64,
-    pub(crate) unit: f64,
+    pub(crate) report: u64,
+    pub(crate) control: u64,
     pub(crate) sample_factor: f64,
     pub(crate) beta1: f64,
     pub(crate) beta2: f64,
@@ -154,5 +186,6 @@ pub(crate) struct SizesArguments {
 const _: () = assert!(size_of::<DensityNode>() == 56 && size_of::<Density>() == 24);
 const _: () = assert!(size_of::<Model>() == 80 && size_of::<Chunk>() == 16);
 const _: () = assert!(size_of::<ChunkTally>() == 64 && size_of::<Scored>() == 12);
-const _: () = assert!(size_of::<StepArguments>() == 184 && size_of::<ScoreArguments>() == 120);
-const _: () = assert!(size_of::<UpdateArguments>() == 144);
+const _: () = assert!(size_of::<StepArguments>() == 176 && size_of::<ScoreArguments>() == 120);
+const _: () = assert!(size_of::<Control>() == 24 && size_of::<StepReport>() == 24);
+const _: () = assert!(size_of::<VerdictArguments>() == 32 && size_of::<UpdateArguments>() == 144);

@@ -2,12 +2,14 @@
 //!
 //! Invariants
 //! 1. The grid, and which block computes a chunk, change nothing: chunks are summed as integers.
-//! 2. Memory on the device does not depend on `M`, but for 80 bytes a chunk.
+//! 2. Memory on the device does not depend on `M`, but for 80 bytes a chunk. A batch of steps takes
+//!    64 MiB at most, or what one step takes.
 //! 3. The state lives on the device. The host has a copy, which is made anew when it is asked for.
 //!
 //! A device that fails where no error can be returned (scores, updates, snapshots) leaves NaN, or
 //! the last state that could be had, and the next [`Engine::accumulate`] returns the error.
 
+mod batch;
 mod machine;
 mod session;
 mod setup;
@@ -18,10 +20,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use snel_core::chunks::ChunkSet;
-use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
+use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored, StepOutcome};
 use snel_core::optim::Applied;
 use snel_core::partial::{Partial, Reduced};
-use snel_core::plan::StepPlan;
+use snel_core::plan::{Batching, StepPlan};
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
 use snel_core::state::State;
@@ -177,6 +179,25 @@ impl<D: Device> Engine for CudaEngine<D> {
 
     fn skip(&mut self) {
         self.session().skip();
+    }
+
+    /// None of an objective that divides by the mean weight: that is an exact sum over all chunks,
+    /// which only the host makes.
+    fn advance(
+        &mut self,
+        batching: &Batching,
+        steps: u64,
+        outcomes: &mut Vec<StepOutcome>,
+    ) -> Result<(), EngineError> {
+        let Self { problem, rows, session, .. } = self;
+        let session = session.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = session.fault.take() {
+            return Err(device_error(error));
+        }
+        if problem.objective.separates_samples() {
+            return Ok(());
+        }
+        session.advance(problem, batching, steps, rows.as_ref(), outcomes)
     }
 
     fn head(&self) -> Head {

@@ -37,6 +37,7 @@ files![
     "tally.cuh",
     "tile.cuh",
     "update.cuh",
+    "verdict.cuh",
 ];
 
 /// A number that tells versions of the sources apart.

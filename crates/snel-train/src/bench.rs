@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use snel_core::activation::Activation;
-use snel_core::collective::Alone;
+use snel_core::collective::{Alone, CollectiveError};
 use snel_core::density::{Affine, Density, Draws, Scale};
 use snel_core::energy::Energy;
 use snel_core::engine::{Engine, SampleSet};
@@ -15,12 +15,13 @@ use snel_core::philox::{Key, Stream};
 use snel_core::plan::Batching;
 use snel_core::problem::{Base, Model, Problem};
 use snel_core::rows::{Matrix, Rows};
-use snel_core::step::{StepFault, reduce_step, room_for};
+use snel_core::step::{advance, room_for};
 use snel_cpu::{CpuEngine, CpuError, InstructionSet, Peak};
 use snel_cuda::driver::memory_taken;
 
 use crate::compute::{Compute, ComputeError, Device};
 use crate::evaluate::log_weights;
+use crate::pace::Pace;
 
 /// Rows of the data that minibatches are taken from.
 const ROWS: u64 = 65_536;
@@ -141,7 +142,8 @@ pub struct StepReport {
     pub steps: u64,
     /// Steps whose update was refused; they cost no less.
     pub refused: u64,
-    /// Median time of a step.
+    /// Median time of a step. An engine that makes several at a time is timed by the batch: each of
+    /// its steps counts as long as their mean.
     pub median_ms: f64,
     /// Shortest.
     pub min_ms: f64,
@@ -173,7 +175,7 @@ pub enum BenchError {
     Compute(#[from] ComputeError),
     /// A step failed for another reason than its weights.
     #[error("the step failed")]
-    Step(#[source] StepFault),
+    Step(#[from] CollectiveError),
 }
 
 impl StepBench {
@@ -198,31 +200,35 @@ impl StepBench {
         };
         let mut partial = room_for(&problem);
         let mut refused = 0;
-        let mut step = || {
-            let started = Instant::now();
-            match reduce_step(&mut *engine, &mut Alone, &batching, &mut partial) {
-                Ok(reduced) => drop(engine.apply(&reduced)),
-                Err(StepFault::Refused(_)) => {
-                    refused += 1;
-                    engine.skip();
-                }
-                Err(fault) => return Err(BenchError::Step(fault)),
-            }
-            Ok(started.elapsed().as_secs_f64() * 1e3)
+        let (mut pace, mut outcomes) = (Pace::default(), Vec::new());
+        // Makes at most `most` steps as a trainer does; how many, and milliseconds of each.
+        let mut make = |most: u64| {
+            let (started, asked) = (Instant::now(), pace.steps().min(most));
+            advance(&mut *engine, &mut Alone, &batching, asked, &mut partial, &mut outcomes)?;
+            let time = started.elapsed();
+            pace.took(time);
+            refused += outcomes.iter().filter(|outcome| outcome.result.is_err()).count() as u64;
+            Ok::<_, CollectiveError>((
+                outcomes.len(),
+                time.as_secs_f64() * 1e3 / outcomes.len() as f64,
+            ))
         };
         let on_cpu = device == Device::Cpu;
         let peak = on_cpu.then(|| Peak::new(self.compute.threads, self.instruction_set));
         let mut peak = peak.transpose()?;
         let mut look = || peak.as_mut().map(|peak| peak.measure(LOOK));
-        step()?; // the first one touches all memory
+        make(1)?; // the first one touches all memory
         let (mut times, mut peaks) = (Vec::new(), Vec::from_iter(look()));
         let (started, mut round) = (Instant::now(), Instant::now());
-        let goes_on = |done: usize| match self.length {
-            Length::Steps(steps) => (done as u64) < steps,
-            Length::Time(time) => done < 3 || started.elapsed() < time,
+        // Steps still to be made, at most.
+        let left = |done: usize| match self.length {
+            Length::Steps(steps) => steps.saturating_sub(done as u64),
+            Length::Time(time) if done < 3 || started.elapsed() < time => u64::MAX,
+            Length::Time(_) => 0,
         };
-        while goes_on(times.len()) {
-            times.push(step()?);
+        while left(times.len()) > 0 {
+            let (made, time) = make(left(times.len()))?;
+            times.extend(std::iter::repeat_n(time, made));
             if round.elapsed() > ROUND {
                 peaks.extend(look());
                 round = Instant::now();

@@ -16,6 +16,7 @@ pub mod finish;
 pub mod in_process;
 pub mod metrics;
 pub mod model_file;
+mod pace;
 pub mod pictures;
 pub mod plot;
 pub mod report;

@@ -1,8 +1,10 @@
 //! The training loop.
 //!
-//! A step is plan, accumulate, reduce, apply; everything else happens once in a while. All that
-//! the next step depends on is in the engine's state and in [`Progress`], and both are in every
-//! checkpoint: stopping and resuming changes no bit.
+//! A step is plan, accumulate, reduce, apply; everything else happens once in a while. Where an
+//! engine can, it makes several steps before it is heard of again; records, refusals and signs of
+//! divergence are then gone through step by step. All that the next step depends on is in the
+//! engine's state and in [`Progress`], and both are in every checkpoint: stopping and resuming changes
+//! no bit.
 //!
 //! Fails with [`TrainError`]; whatever the failure, the newest checkpoint is whole and on disk.
 
@@ -11,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use snel_core::collective::{Collective, CollectiveError};
-use snel_core::engine::{Engine, EngineError, SampleSet};
-use snel_core::partial::{Partial, Reduced};
+use snel_core::engine::{Engine, EngineError, SampleSet, StepOutcome, Update};
+use snel_core::partial::StepError;
 use snel_core::philox::Stream;
 use snel_core::plan::Batching;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
-use snel_core::step::{StepFault, reduce_step, room_for};
+use snel_core::step::{advance, room_for};
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::Train;
@@ -26,6 +28,7 @@ use crate::evaluate::{evaluate, log_weights};
 use crate::file::FileError;
 use crate::metrics::{Averager, Record, StepSample, ValidationRecord};
 use crate::model_file::{ModelFile, ModelHeader};
+use crate::pace::Pace;
 use crate::sink::{Live, Sink};
 use crate::store::{Store, StoreError};
 
@@ -101,7 +104,7 @@ pub struct Trainer<'a> {
     pub progress: Progress,
     /// Who listens.
     pub sinks: Vec<Box<dyn Sink>>,
-    /// Set from outside to stop after the current step.
+    /// Set from outside to stop after the steps in work.
     pub stop: &'a AtomicBool,
 }
 
@@ -121,6 +124,7 @@ impl Trainer<'_> {
         let mut saved = self.engine.head().step;
         let mut lr = 0.0;
         let mut partial = room_for(&self.problem);
+        let (mut pace, mut outcomes) = (Pace::default(), Vec::new());
         // A run that had stopped early has not lost patience less by being resumed.
         if self.out_of_patience() {
             return Ok(Outcome::StoppedEarly);
@@ -128,43 +132,41 @@ impl Trainer<'_> {
         while self.engine.head().step < steps {
             self.boundary()?;
             let before = Instant::now();
-            let sums = match self.sums(&mut partial) {
-                Err(TrainError::Collective(CollectiveError::Stopped)) => {
+            let asked = pace.steps().min(self.undisturbed_steps());
+            let Self { engine, collective, batching, .. } = self;
+            let (engine, collective) = (&mut **engine, &mut **collective);
+            match advance(engine, collective, batching, asked, &mut partial, &mut outcomes) {
+                Err(CollectiveError::Stopped) => {
                     self.save()?;
                     return Ok(Outcome::Interrupted { step: self.engine.head().step });
                 }
-                sums => sums?,
-            };
-            let b = f64::from(self.engine.head().b);
-            match &sums {
-                Some(reduced) => {
-                    let applied = self.engine.apply(reduced);
-                    lr = applied.lr;
-                    let s = reduced.statistics;
-                    averager.add(StepSample {
-                        bound: s.bound(b),
-                        log_z: b + s.residual(),
-                        ess_fraction: s.ess_fraction(),
-                        gradient_norm: applied.gradient_norm,
-                        points: (s.rows + s.samples) as f64,
-                        seconds: before.elapsed().as_secs_f64(),
-                    });
+                done => done?,
+            }
+            let elapsed = before.elapsed();
+            pace.took(elapsed);
+            let seconds = elapsed.as_secs_f64() / outcomes.len() as f64;
+            for (i, outcome) in outcomes.drain(..).enumerate() {
+                let StepOutcome { b, head, result } = outcome;
+                match result {
+                    Ok(update) => {
+                        lr = update.applied.lr;
+                        let sample = step_sample(&update, f64::from(b), seconds);
+                        self.live(head.step, &sample);
+                        averager.add(sample);
+                        divergence::after_step(&mut self.progress.streaks, &update.statistics)
+                            .map_err(|source| TrainError::Diverged { step: head.step, source })?;
+                    }
+                    Err(error) => self.refused(head.step - 1, error)?,
                 }
-                None => self.engine.skip(),
+                if head.step.is_multiple_of(record_every) || head.step == steps {
+                    let refused = self.progress.refused;
+                    let at = (before - started).as_secs_f64() + seconds * (i + 1) as f64;
+                    if let Some(r) = averager.take(head.step, f64::from(head.b), lr, refused, at) {
+                        self.record(&Record::Step(r))?;
+                    }
+                }
             }
             let head = self.engine.head();
-            if let Some(reduced) = &sums {
-                self.live(head.step, reduced, b, before);
-                let check = divergence::after_step(&mut self.progress.streaks, reduced.statistics);
-                check.map_err(|source| TrainError::Diverged { step: head.step, source })?;
-            }
-            if head.step.is_multiple_of(record_every) || head.step == steps {
-                let refused = self.progress.refused;
-                let seconds = started.elapsed().as_secs_f64();
-                if let Some(r) = averager.take(head.step, f64::from(head.b), lr, refused, seconds) {
-                    self.record(&Record::Step(r))?;
-                }
-            }
             let mut exhausted = false;
             if head.step.is_multiple_of(self.settings.valid_every) || head.step == steps {
                 exhausted = self.validate()?;
@@ -190,21 +192,20 @@ impl Trainer<'_> {
         Ok(Outcome::Finished)
     }
 
-    /// The next step's sums over all workers; none if the step was refused.
-    fn sums<'p>(&mut self, partial: &'p mut Partial) -> Result<Option<Reduced<'p>>, TrainError> {
-        let Self { batching, engine, collective, .. } = self;
-        match reduce_step(&mut **engine, &mut **collective, batching, partial) {
-            Ok(reduced) => Ok(Some(reduced)),
-            Err(StepFault::Collective(error)) => Err(error.into()),
-            Err(StepFault::Refused(error)) => {
-                let step = self.engine.head().step;
-                self.progress.refused += 1;
-                self.note(&format!("step {step} refused, parameters unchanged: {error}"));
-                divergence::after_refusal(&mut self.progress.streaks, error)
-                    .map_err(|source| TrainError::Diverged { step, source })?;
-                Ok(None)
-            }
-        }
+    /// Steps up to the next one after which more happens than a record.
+    fn undisturbed_steps(&self) -> u64 {
+        let Train { steps, valid_every, checkpoint_every, .. } = self.settings;
+        let step = self.engine.head().step;
+        let until = |every: u64| step.checked_rem(every).map_or(u64::MAX, |done| every - done);
+        until(valid_every).min(until(checkpoint_every)).min(steps - step)
+    }
+
+    /// Notes that step `step` was refused.
+    fn refused(&mut self, step: u64, error: StepError) -> Result<(), TrainError> {
+        self.progress.refused += 1;
+        self.note(&format!("step {step} refused, parameters unchanged: {error}"));
+        divergence::after_refusal(&mut self.progress.streaks, error)
+            .map_err(|source| TrainError::Diverged { step, source })
     }
 
     /// `b := log Ẑ` from fresh samples.
@@ -282,17 +283,28 @@ impl Trainer<'_> {
         self.sinks.iter_mut().for_each(|sink| sink.note(text));
     }
 
-    fn live(&mut self, step: u64, reduced: &Reduced<'_>, b: f64, before: Instant) {
-        let s = reduced.statistics;
-        let seconds = before.elapsed().as_secs_f64().max(1e-9);
+    fn live(&mut self, step: u64, sample: &StepSample) {
         let live = Live {
             step,
             steps: self.settings.steps,
-            bound: s.bound(b),
-            ess_fraction: s.ess_fraction(),
-            points_per_second: (s.rows + s.samples) as f64 / seconds,
+            bound: sample.bound,
+            ess_fraction: sample.ess_fraction,
+            points_per_second: sample.points / sample.seconds.max(1e-9),
         };
         self.sinks.iter_mut().for_each(|sink| sink.live(&live));
+    }
+}
+
+/// What a step that took `seconds`, at log-normaliser `b`, adds to the record.
+fn step_sample(update: &Update, b: f64, seconds: f64) -> StepSample {
+    let s = &update.statistics;
+    StepSample {
+        bound: s.bound(b),
+        log_z: b + s.residual(),
+        ess_fraction: s.ess_fraction(),
+        gradient_norm: update.applied.gradient_norm,
+        points: (s.rows + s.samples) as f64,
+        seconds,
     }
 }
 
@@ -310,3 +322,6 @@ fn checkpoint(
         fingerprint: header.fingerprint.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

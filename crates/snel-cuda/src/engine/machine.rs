@@ -6,7 +6,7 @@
 
 use snel_core::engine::{SampleSet, Scored};
 use snel_core::objective::Objective;
-use snel_core::partial::Partial;
+use snel_core::partial::{Partial, chunk_bits};
 use snel_core::philox::Stream;
 use snel_core::plan::StepPlan;
 use snel_core::problem::{Base, Problem};
@@ -15,13 +15,20 @@ use super::CudaError;
 use super::setup::{DensityOnDevice, ask_sizes, blocks_for, grow};
 use super::update::Update;
 use super::work::{StepInput, SumsOfStep};
-use crate::arguments::{self, Model, PackArguments, ScoreArguments, StepArguments};
+use crate::arguments::{self, Control, Model, PackArguments, ScoreArguments, StepArguments};
 use crate::device::{Device, DeviceError, Grid, Memory};
 use crate::shape::{Shape, Sizes};
 
 /// The kernels, in the order in which they are kept.
-const KERNELS: [&str; 6] =
-    ["snel_pack", "snel_step", "snel_score", "snel_norm", "snel_update", "snel_sizes"];
+const KERNELS: [&str; 7] = [
+    "snel_pack",
+    "snel_step",
+    "snel_score",
+    "snel_verdict",
+    "snel_norm",
+    "snel_update",
+    "snel_sizes",
+];
 
 pub(crate) struct Machine<D: Device> {
     pub(super) device: D,
@@ -32,8 +39,9 @@ pub(crate) struct Machine<D: Device> {
     /// Blocks of a launch that has enough work.
     blocks: u32,
     pack: D::Kernel,
-    step: D::Kernel,
+    pub(super) step: D::Kernel,
     score: D::Kernel,
+    pub(super) verdict: D::Kernel,
     pub(super) update: Update<D>,
     /// The flat vector.
     pub(super) parameters: D::Memory,
@@ -46,10 +54,12 @@ pub(crate) struct Machine<D: Device> {
     /// Sums of the last step.
     pub(super) row_sums: D::Memory,
     pub(super) sample_sums: Option<D::Memory>,
-    control: D::Memory,
-    chunks: D::Memory,
+    pub(super) control: D::Memory,
+    pub(super) chunks: D::Memory,
     tallies: D::Memory,
-    rows: D::Memory,
+    pub(super) rows: D::Memory,
+    /// What the steps of a batch tell.
+    pub(super) reports: D::Memory,
     points: D::Memory,
     scored: D::Memory,
 }
@@ -65,7 +75,8 @@ impl<D: Device> Machine<D> {
         let name = device.name().to_owned();
         let failed = |source| CudaError::Device { device: name.clone(), source };
         let kernels = device.compile(&shape.program(), &KERNELS).map_err(failed)?;
-        let Ok([pack, step, score, norm, update, sizes]) = <[D::Kernel; 6]>::try_from(kernels)
+        let Ok([pack, step, score, verdict, norm, update, sizes]) =
+            <[D::Kernel; 7]>::try_from(kernels)
         else {
             let device = device.name().to_owned();
             let (action, source) = ("compile".to_owned(), "a kernel is missing".into());
@@ -79,13 +90,13 @@ impl<D: Device> Machine<D> {
         if found != host {
             return Err(CudaError::Sizes { kernels: found, host });
         }
-        let kernels = [pack, step, score, norm, update];
+        let kernels = [pack, step, score, verdict, norm, update];
         Self::with_kernels(device, kernels, shape, problem, most_blocks).map_err(failed)
     }
 
     fn with_kernels(
         device: D,
-        [pack, step, score, norm, update]: [D::Kernel; 5],
+        [pack, step, score, verdict, norm, update]: [D::Kernel; 6],
         shape: &Shape,
         problem: &Problem,
         most_blocks: Option<u32>,
@@ -107,6 +118,7 @@ impl<D: Device> Machine<D> {
             pack,
             step,
             score,
+            verdict,
             parameters: device.allocate(4 * sizes.parameters)?,
             packed: device.allocate(sizes.packed)?,
             proposal: DensityOnDevice::new(&device, Some(&model.proposal))?,
@@ -116,10 +128,11 @@ impl<D: Device> Machine<D> {
             update: Update::new(&device, [norm, update], sizes.parameters)?,
             row_sums: sums()?,
             sample_sums: problem.objective.separates_samples().then(sums).transpose()?,
-            control: device.allocate(8)?,
+            control: device.allocate(size_of::<Control>())?,
             chunks: device.allocate(1)?,
             tallies: device.allocate(1)?,
             rows: device.allocate(1)?,
+            reports: device.allocate(1)?,
             points: device.allocate(1)?,
             scored: device.allocate(1)?,
             shape: shape.clone(),
@@ -169,6 +182,7 @@ impl<D: Device> Machine<D> {
     ) -> Result<(), DeviceError> {
         let n_chunks = input.chunks.len();
         sums.expect(n_chunks);
+        sums.on_device = false;
         let Self { device, chunks, tallies, rows, row_sums, sample_sums, control, .. } = self;
         grow(device, chunks, size_of_val(&input.chunks[..]))?;
         grow(device, tallies, size_of_val(&sums.tallies[..]))?;
@@ -176,12 +190,15 @@ impl<D: Device> Machine<D> {
         device.upload(bytemuck::cast_slice(&input.chunks), chunks)?;
         device.upload(bytemuck::cast_slice(&input.rows), rows)?;
         device.clear(row_sums)?;
-        device.clear(control)?;
+        // The scale that finished sums have too: nothing but an update asks for it.
+        let scale = partial.scale();
+        let beginning = Control { scale, scale_of_sums: scale, ..Control::default() };
+        device.upload(bytemuck::bytes_of(&beginning), control)?;
         if let Some(sample_sums) = sample_sums {
             device.clear(sample_sums)?;
         }
-        let arguments = self.step_arguments(problem, plan, partial, n_chunks as u32);
-        let grid = self.shape.grid(self.blocks.min(n_chunks as u32));
+        let arguments = self.step_arguments(problem, plan, n_chunks as u32);
+        let grid = self.step_grid(n_chunks as u32);
         // SAFETY: all memory is of this device and lives as long as `self`. Parameters, packed
         // parameters and sums have the sizes that `new` has compared; tiles and gradients
         // are there for `self.blocks` blocks; chunks, tallies and rows were grown to hold
@@ -193,14 +210,21 @@ impl<D: Device> Machine<D> {
             device.download(sample_sums, bytemuck::cast_slice_mut(&mut sums.samples))?;
         }
         device.download(tallies, bytemuck::cast_slice_mut(&mut sums.tallies))?;
-        device.download(control, bytemuck::cast_slice_mut(&mut sums.control))
+        device.download(control, bytemuck::bytes_of_mut(&mut sums.control))?;
+        sums.on_device = true;
+        Ok(())
     }
 
-    fn step_arguments(
+    /// The launch of a step of `n_chunks` chunks.
+    pub(super) fn step_grid(&self, n_chunks: u32) -> Grid {
+        self.shape.grid(self.blocks.min(n_chunks))
+    }
+
+    /// For `n_chunks` of the chunks of `plan`.
+    pub(super) fn step_arguments(
         &self,
         problem: &Problem,
         plan: &StepPlan,
-        partial: &Partial,
         n_chunks: u32,
     ) -> StepArguments {
         let row_sums = self.row_sums.address();
@@ -213,8 +237,6 @@ impl<D: Device> Machine<D> {
             sample_sums: self.sample_sums.as_ref().map_or(row_sums, Memory::address),
             control: self.control.address(),
             sums: self.gradients.address(),
-            factor: 2.0f64.powi(partial.scale()),
-            limit: partial.limit(),
             batch: plan.batch() as f64,
             samples: plan.samples() as f64,
             n_chunks,
@@ -225,6 +247,8 @@ impl<D: Device> Machine<D> {
                 Objective::IsMle => 1,
                 Objective::Nce => 2,
             },
+            chunk_bits: chunk_bits(plan.n_chunks()),
+            unused: 0,
         }
     }
 

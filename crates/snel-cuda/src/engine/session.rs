@@ -1,13 +1,17 @@
 //! The training state, of which host and device each have a copy.
 
-use snel_core::engine::Head;
-use snel_core::optim::Applied;
+use snel_core::engine::{EngineError, Head, StepOutcome, Update};
+use snel_core::optim::{Applied, Constants};
 use snel_core::partial::Reduced;
+use snel_core::plan::Batching;
 use snel_core::problem::Problem;
+use snel_core::rows::Rows;
 use snel_core::state::State;
 
+use super::batch::{Reports, most_steps};
+use super::device_error;
 use super::machine::Machine;
-use super::work::{StepInput, SumsOfStep};
+use super::work::{StepInput, SumsOfStep, statistics};
 use crate::device::{Device, DeviceError};
 
 /// Whose vectors are those of the state.
@@ -31,6 +35,9 @@ pub(crate) struct Session<D: Device> {
     pub(crate) fault: Option<DeviceError>,
     pub(crate) input: StepInput,
     pub(crate) sums: SumsOfStep,
+    reports: Reports,
+    /// The step at which the last batch stalled.
+    stalled_at: Option<u64>,
 }
 
 impl<D: Device> Session<D> {
@@ -44,6 +51,8 @@ impl<D: Device> Session<D> {
             fault: None,
             input: StepInput::default(),
             sums: SumsOfStep::new(problem),
+            reports: Reports::default(),
+            stalled_at: None,
         }
     }
 
@@ -116,5 +125,45 @@ impl<D: Device> Session<D> {
             }
         };
         Applied { gradient_norm, lr: constants.lr }
+    }
+
+    /// Makes up to `steps` steps of all chunks without the host, and appends what they came to. After
+    /// a failure nobody knows what the device holds: the state is then the host's.
+    pub(crate) fn advance(
+        &mut self,
+        problem: &Problem,
+        batching: &Batching,
+        steps: u64,
+        rows: &dyn Rows,
+        outcomes: &mut Vec<StepOutcome>,
+    ) -> Result<(), EngineError> {
+        let steps = steps.min(most_steps(batching, problem.model.dim()));
+        // The host must make the step that stalled the batch before.
+        if steps == 0 || self.stalled_at == Some(self.head.step) {
+            return Ok(());
+        }
+        self.input.gather_steps(batching, self.head.step, steps, rows)?;
+        self.refresh_device().map_err(device_error)?;
+        self.sums.on_device = false;
+        let of_step = |i| problem.optim.constants(self.head.step + i, self.updates + 1 + i);
+        let constants: Vec<Constants> = (0..steps).map(of_step).collect();
+        let Self { machine, head, input, reports, .. } = self;
+        let done = machine.batch(problem, batching, *head, &constants, input, reports);
+        if let Err(error) = done {
+            self.restore(self.state.clone());
+            return Err(device_error(error));
+        }
+        let before = self.head.step;
+        for ((report, tallies), constants) in self.reports.applied().zip(constants) {
+            let head = Head { step: self.head.step + 1, scale: report.next_scale, b: report.b };
+            let applied = Applied { gradient_norm: report.gradient_norm, lr: constants.lr };
+            let result = Ok(Update { statistics: statistics(tallies), applied });
+            outcomes.push(StepOutcome { b: self.head.b, head, result });
+            self.head = head;
+            self.updates += 1;
+            self.newer = Newer::Device;
+        }
+        self.stalled_at = (self.head.step < before + steps).then_some(self.head.step);
+        Ok(())
     }
 }

@@ -8,10 +8,10 @@ use snel_core::state::State;
 
 use super::machine::Machine;
 use super::work::SumsOfStep;
-use crate::arguments::UpdateArguments;
+use crate::arguments::{Control, StepReport, UpdateArguments};
 use crate::device::{Device, DeviceError, Grid, Memory};
 
-/// Blocks and threads that sum the norm: those of `kernels/update.cuh`.
+/// Most blocks that sum the norm, and their threads: those of `kernels/update.cuh`.
 const NORM: Grid = Grid { blocks: 64, threads: 256, shared: 8 * 256 / 32 };
 
 /// What the update needs besides parameters and sums.
@@ -20,16 +20,10 @@ pub(crate) struct Update<D: Device> {
     move_parameters: D::Kernel,
     first_moment: D::Memory,
     second_moment: D::Memory,
+    /// Zero where a block would have nothing to sum and is not launched.
     norm_parts: D::Memory,
-    /// Norm of the gradient, and the new `b`.
-    result: D::Memory,
-}
-
-/// What an update says.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Updated {
-    pub(crate) gradient_norm: f64,
-    pub(crate) b: f32,
+    /// What an update alone tells.
+    report: D::Memory,
 }
 
 impl<D: Device> Update<D> {
@@ -45,7 +39,7 @@ impl<D: Device> Update<D> {
             first_moment: moment()?,
             second_moment: moment()?,
             norm_parts: device.allocate(8 * NORM.blocks as usize)?,
-            result: device.allocate(16)?,
+            report: device.allocate(size_of::<StepReport>())?,
         })
     }
 }
@@ -77,22 +71,40 @@ impl<D: Device> Machine<D> {
         reduced: &Reduced<'_>,
         constants: Constants,
         sums: &mut SumsOfStep,
-    ) -> Result<Updated, DeviceError> {
+    ) -> Result<StepReport, DeviceError> {
         self.set_sums(reduced, sums)?;
-        let arguments = self.update_arguments(problem, reduced, constants);
+        let (_, _, scale) = reduced.integers();
+        let finished = Control { scale, scale_of_sums: scale, ..Control::default() };
+        self.device.upload(bytemuck::bytes_of(&finished), &mut self.control)?;
+        let report = self.update.report.address();
+        self.launch_update(problem, constants, reduced.sample_factor(), report)?;
+        let mut report = StepReport::default();
+        self.device.download(&self.update.report, bytemuck::bytes_of_mut(&mut report))?;
+        Ok(report)
+    }
+
+    /// Starts the update by the sums on the device, unless the batch has stalled, and packs the
+    /// parameters; packing those that have not changed does no harm. `report` is the address of a
+    /// [`StepReport`].
+    pub(super) fn launch_update(
+        &self,
+        problem: &Problem,
+        constants: Constants,
+        sample_factor: f64,
+        report: u64,
+    ) -> Result<(), DeviceError> {
+        let arguments = self.update_arguments(problem, constants, sample_factor, report);
         let bytes = bytemuck::bytes_of(&arguments);
-        let Update { norm, move_parameters, result, .. } = &self.update;
+        let Update { norm, move_parameters, .. } = &self.update;
+        let blocks = (self.sizes.parameters as u32).div_ceil(NORM.threads).min(NORM.blocks);
         // SAFETY: all memory is of this device, lives as long as `self`, and was made for as many
-        // parameters as `new` has compared with the kernels'; the grid of the norm is the one that
-        // it is written for, as are its parts.
+        // parameters as `new` has compared with the kernels'; the norm has the threads that it is
+        // written for, and no more blocks than there are parts.
         unsafe {
-            self.device.launch(norm, NORM, bytes)?;
+            self.device.launch(norm, Grid { blocks, ..NORM }, bytes)?;
             self.device.launch(move_parameters, self.elementwise(), bytes)?;
         }
-        self.pack()?;
-        let mut values = [0.0f64; 2];
-        self.device.download(result, bytemuck::cast_slice_mut(&mut values))?;
-        Ok(Updated { gradient_norm: values[0], b: values[1] as f32 })
+        self.pack()
     }
 
     fn set_sums(
@@ -101,25 +113,27 @@ impl<D: Device> Machine<D> {
         sums: &mut SumsOfStep,
     ) -> Result<(), DeviceError> {
         let (rows, samples, _) = reduced.integers();
-        if sums.rows != rows {
+        let stale = !sums.on_device;
+        if stale || sums.rows != rows {
             self.device.upload(bytemuck::cast_slice(rows), &mut self.row_sums)?;
             sums.rows.copy_from_slice(rows);
         }
-        if let (Some(memory), true) = (&mut self.sample_sums, sums.samples != samples) {
+        if let (Some(memory), true) = (&mut self.sample_sums, stale || sums.samples != samples) {
             self.device.upload(bytemuck::cast_slice(samples), memory)?;
             sums.samples.copy_from_slice(samples);
         }
+        sums.on_device = true;
         Ok(())
     }
 
     fn update_arguments(
         &self,
         problem: &Problem,
-        reduced: &Reduced<'_>,
         constants: Constants,
+        sample_factor: f64,
+        report: u64,
     ) -> UpdateArguments {
         let Constants { beta1, beta2, epsilon, correct1, correct2, lr, b_lr } = constants;
-        let (_, _, scale) = reduced.integers();
         UpdateArguments {
             parameters: self.parameters.address(),
             first_moment: self.update.first_moment.address(),
@@ -127,9 +141,9 @@ impl<D: Device> Machine<D> {
             row_sums: self.row_sums.address(),
             sample_sums: self.sample_sums.as_ref().map_or(0, Memory::address),
             norm_parts: self.update.norm_parts.address(),
-            result: self.update.result.address(),
-            unit: 2.0f64.powi(-scale),
-            sample_factor: reduced.sample_factor(),
+            report,
+            control: self.control.address(),
+            sample_factor,
             beta1,
             beta2,
             epsilon,

@@ -4,12 +4,12 @@ use bytemuck::Zeroable;
 use snel_core::chunks::ChunkSet;
 use snel_core::engine::EngineError;
 use snel_core::partial::Sums;
-use snel_core::plan::StepPlan;
+use snel_core::plan::{Batching, StepPlan};
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
-use snel_core::statistics::Tally;
+use snel_core::statistics::{Statistics, Tally};
 
-use crate::arguments::{Chunk, ChunkTally};
+use crate::arguments::{Chunk, ChunkTally, Control};
 
 /// The chunks of a launch and the rows of its data chunks.
 #[derive(Debug, Default)]
@@ -28,7 +28,33 @@ impl StepInput {
         chunks: &ChunkSet,
         rows: &dyn Rows,
     ) -> Result<(), EngineError> {
-        let Self { chunks: list, rows: values, numbers } = self;
+        self.list(plan, chunks);
+        self.fetch(rows)
+    }
+
+    /// Becomes the input of `steps` whole steps of `batching` from `first` on. The list of chunks is
+    /// the same for each; the rows of each step are behind those of the step before.
+    pub(crate) fn gather_steps(
+        &mut self,
+        batching: &Batching,
+        first: u64,
+        steps: u64,
+        rows: &dyn Rows,
+    ) -> Result<(), EngineError> {
+        // No sum is made here, so the scale is of no matter.
+        let plan = |step: u64| batching.plan(step as u32, 0);
+        self.list(&plan(first), &ChunkSet::of(0..plan(first).n_chunks()));
+        for step in first + 1..first + steps {
+            let end = self.numbers.len();
+            self.numbers.resize(end + batching.batch as usize, 0);
+            plan(step).rows(0, &mut self.numbers[end..]);
+        }
+        self.fetch(rows)
+    }
+
+    /// Lists the chunks and the numbers of their rows.
+    fn list(&mut self, plan: &StepPlan, chunks: &ChunkSet) {
+        let Self { chunks: list, numbers, .. } = self;
         list.clear();
         numbers.clear();
         for index in chunks.iter() {
@@ -46,6 +72,11 @@ impl StepInput {
                 }
             });
         }
+    }
+
+    /// Fetches the rows of all numbers.
+    fn fetch(&mut self, rows: &dyn Rows) -> Result<(), EngineError> {
+        let Self { rows: values, numbers, .. } = self;
         values.resize(numbers.len() * rows.dim(), 0.0);
         Ok(rows.gather(numbers, values)?)
     }
@@ -58,8 +89,9 @@ pub(crate) struct SumsOfStep {
     /// Empty unless the objective separates samples.
     pub(crate) samples: Vec<i64>,
     pub(crate) tallies: Vec<ChunkTally>,
-    /// Tickets taken, and the bits of the largest magnitude.
-    pub(crate) control: [u32; 2],
+    pub(crate) control: Control,
+    /// Whether the device has the same in its memory.
+    pub(crate) on_device: bool,
 }
 
 impl SumsOfStep {
@@ -70,7 +102,8 @@ impl SumsOfStep {
             rows: vec![0; len],
             samples: vec![0; if separate { len } else { 0 }],
             tallies: Vec::new(),
-            control: [0; 2],
+            control: Control::default(),
+            on_device: false,
         }
     }
 
@@ -81,9 +114,16 @@ impl SumsOfStep {
 
     /// Adds them to those of a step.
     pub(crate) fn add_to(&self, sums: &mut Sums) {
-        let largest = f32::from_bits(self.control[1]);
+        let largest = f32::from_bits(self.control.largest);
         sums.add_rounded(&self.rows, &self.samples, largest, self.tallies.iter().map(tally));
     }
+}
+
+/// The sums of the chunks that `tallies` are of.
+pub(crate) fn statistics(tallies: &[ChunkTally]) -> Statistics {
+    let mut statistics = Statistics::default();
+    tallies.iter().map(tally).for_each(|tally| statistics.add(&tally));
+    statistics
 }
 
 fn tally(from: &ChunkTally) -> Tally {

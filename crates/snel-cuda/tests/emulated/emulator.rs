@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libloading::Library;
 use snel_cuda::device::{Device, DeviceError, Grid, Memory, Program};
@@ -33,6 +34,8 @@ pub(crate) struct Emulator {
     multiprocessors: u32,
     /// Seed of the scheduler; every launch has another.
     seed: Cell<u64>,
+    /// Downloads, each of which would wait for a GPU.
+    pub(crate) waits: Arc<AtomicU64>,
 }
 
 pub(crate) struct Kernel {
@@ -57,6 +60,7 @@ impl Emulator {
             shared_memory: 232_448,
             multiprocessors: 3,
             seed: Cell::new(seed),
+            waits: Arc::default(),
         }
     }
 
@@ -148,6 +152,7 @@ impl Device for Emulator {
     }
 
     fn download(&self, from: &HostMemory, to: &mut [u8]) -> Result<(), DeviceError> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
         if to.len() > from.bytes() {
             return Err(self.failed("download", "the memory is too small"));
         }

@@ -1,8 +1,13 @@
 //! The emulator itself: what it must report instead of hanging, or ending the process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use snel_core::collective::Alone;
 use snel_core::engine::{Engine, Scored};
+use snel_core::plan::Batching;
+use snel_core::step::{advance, room_for};
 use snel_cuda::CudaEngine;
 
 use crate::cases::{Case, empty, plan, rows, small};
@@ -71,4 +76,53 @@ fn a_failure_while_scoring_is_nan_and_then_an_error() {
     let mut partial = empty(&problem, &plan);
     assert!(engine.accumulate(&plan, &all, &mut partial).is_err());
     assert!(engine.accumulate(&plan, &all, &mut partial).is_ok());
+}
+
+/// Of a row chunk and a sample chunk.
+const BATCHING: Batching = Batching { batch: 16, samples: 16, chunk: 16, total_rows: 200, seed: 5 };
+
+/// A batch is waited for once, and tells all about its steps.
+#[test]
+fn a_batch_has_one_wait() {
+    if !available() {
+        return;
+    }
+    let case = Case::new();
+    let device = Emulator::new(1);
+    let waits = Arc::clone(&device.waits);
+    let mut engine = case.engine(device, &small());
+    let before = waits.load(Ordering::Relaxed);
+    let mut outcomes = Vec::new();
+    engine.advance(&BATCHING, 5, &mut outcomes).unwrap();
+    assert_eq!((outcomes.len(), engine.head().step), (5, 5));
+    assert_eq!(waits.load(Ordering::Relaxed) - before, 1);
+}
+
+/// A device that fails in the middle of a batch has moved parameters that nobody will ask for: the
+/// state is the host's, and the same steps can be made again from there.
+#[test]
+fn a_failure_in_a_batch_leaves_the_state_of_the_host() {
+    if !available() {
+        return;
+    }
+    let place = "    if (a.control->stalled != 0) return;\n    const Block block";
+    let sources = changed_kernels("faults/batch", "snel.cu", |text| {
+        assert!(text.contains(place));
+        text.replace(place, &format!("if (a.step == 3) *(volatile int*)8 = 1;\n{place}"))
+    });
+    let case = Case::new();
+    let mut engine = case.engine(Emulator::new(1).with_sources(sources), &small());
+    let mut partial = room_for(&case.problem());
+    let mut outcomes = Vec::new();
+    let mut go = |engine: &mut CudaEngine<Emulator>, steps| {
+        advance(engine, &mut Alone, &BATCHING, steps, &mut partial, &mut outcomes)
+    };
+    go(&mut engine, 1).unwrap();
+    // The host's copy from here on, at step 1.
+    let (head, digest) = (engine.head(), engine.digest());
+    go(&mut engine, 1).unwrap();
+    assert!(format!("{:?}", go(&mut engine, 4).unwrap_err()).contains("no memory"));
+    assert_eq!((engine.head(), engine.digest()), (head, digest));
+    go(&mut engine, 2).unwrap();
+    assert_eq!(engine.head().step, 3);
 }

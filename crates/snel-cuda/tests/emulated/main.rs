@@ -3,6 +3,7 @@
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod against_reference;
+mod batches;
 mod bits;
 mod cases;
 mod compilation;

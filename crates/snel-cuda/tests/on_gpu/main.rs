@@ -8,6 +8,8 @@
 
 #[path = "../emulated/against_reference.rs"]
 mod against_reference;
+#[path = "../emulated/batches.rs"]
+mod batches;
 #[path = "../emulated/bits.rs"]
 mod bits;
 mod board;
