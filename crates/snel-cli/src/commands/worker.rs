@@ -27,6 +27,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         drain: stop_flag(),
         say: if args.quiet { |_| {} } else { err },
         give_up: args.give_up_s.map(Duration::from_secs),
+        // No engine has the memory of a GPU yet.
+        ground: None,
     })?;
     Ok(Exit::Done)
 }
