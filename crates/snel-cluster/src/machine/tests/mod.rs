@@ -16,6 +16,7 @@ mod coordinator;
 mod dice;
 mod fabric;
 mod faults;
+mod group_scripts;
 mod grouped;
 mod ledger;
 mod network;

@@ -58,7 +58,13 @@ impl Play {
 
     /// A run in which workers of these names are before round 1, with all chunks of it given out.
     pub(super) fn with(names: &[&str]) -> (Self, Vec<(MemberId, ChunkSet)>) {
+        Self::with_nccl(names, 0)
+    }
+
+    /// The same of workers that have this version of NCCL.
+    pub(super) fn with_nccl(names: &[&str], nccl: u32) -> (Self, Vec<(MemberId, ChunkSet)>) {
         let mut play = Self::after(Past::default(), names.len());
+        play.nccl = nccl;
         for (i, name) in names.iter().enumerate() {
             play.join(i as u64 + 1, name, false);
         }
