@@ -29,7 +29,9 @@ fn wanted(actions: &[Action]) -> Option<GroupId> {
 }
 
 fn is_over(actions: &[Action], group: GroupId) -> bool {
-    actions.iter().any(|action| matches!(action, Action::GroupOver { group: of, .. } if *of == group))
+    actions
+        .iter()
+        .any(|action| matches!(action, Action::GroupOver { group: of, .. } if *of == group))
 }
 
 fn is_committed(actions: &[Action]) -> bool {
@@ -78,11 +80,8 @@ fn a_step_of_a_group_is_committed_when_all_hold_the_sum() {
     assert_eq!(play.reduce(MemberId(1), group, SUM), []);
     assert_eq!(play.reduce(MemberId(1), group, SUM), [], "twice is once");
     let actions = play.reduce(MemberId(2), group, SUM);
-    let commit = Action::Commit {
-        round: at(2, 0),
-        redo: false,
-        members: vec![MemberId(1), MemberId(2)],
-    };
+    let commit =
+        Action::Commit { round: at(2, 0), redo: false, members: vec![MemberId(1), MemberId(2)] };
     assert!(actions.contains(&commit), "{actions:?}");
     let (by, round, _) = reduced_by(&actions).unwrap();
     assert_eq!((by, round), (group, at(3, 0)), "the next one is the group's, too");
