@@ -197,6 +197,36 @@ fn a_joiner_waits_for_the_round_of_a_group_to_end() {
     assert_eq!(given(&actions).len(), 2);
 }
 
+/// It missed no more than word of the commit, but now needs a sum that only the group will have.
+#[test]
+fn who_comes_back_in_the_round_of_a_group_gets_its_sum() {
+    let (mut play, _, shares) = Play::grouped(&["a", "b", "c"]);
+    let (a, c, second) = (MemberId(1), MemberId(3), GroupId(2));
+    let actions = play.tell(Event::Lost { member: MemberId(2) });
+    assert_eq!(wanted(&actions), Some(second));
+    play.tell(Event::GroupId { member: a, group: second });
+    for member in [a, c] {
+        play.tell(Event::GroupReady { member, group: second });
+    }
+    for (member, chunks) in given(&actions) {
+        play.contribute(member, at(2, 0), chunks, STATE);
+    }
+    let (by, round, _) = reduced_by(&play.finish(at(2, 0), &[a, c])).unwrap();
+    assert_eq!((by, round), (second, at(3, 0)));
+    play.join(4, "b", true);
+    let kept = shares[1].1.clone();
+    let actions = play.arrive_with(MemberId(4), at(2, 0), kept, true);
+    let missed = Action::Commit { round: at(2, 0), redo: false, members: vec![MemberId(4)] };
+    assert!(actions.contains(&missed) && is_over(&actions, second), "{actions:?}");
+    for (member, chunks) in given(&actions) {
+        play.contribute(member, at(3, 0), chunks, STATE);
+    }
+    let verdict = Verdict::Step { digest: SUM, refused: false };
+    let actions = play.tell(Event::Summed { round: at(3, 0), verdict });
+    let sent = Action::SendSum { round: at(3, 0), members: vec![a, c, MemberId(4)] };
+    assert!(actions.contains(&sent), "{actions:?}");
+}
+
 #[test]
 fn a_group_that_fails_is_tried_again_later_each_time() {
     let (mut play, mut parts) = Play::with_nccl(&["a", "b"], 1);
