@@ -65,3 +65,7 @@ sanitize:
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" \
         cargo test --locked -p snel-cpu --lib --tests \
         --target x86_64-unknown-linux-gnu --target-dir target/sanitize-address
+
+# Looks for bad memory and undefined behaviour in the CUDA kernels, on the emulator (needs g++)
+sanitize-kernels:
+    cargo test --locked -p snel-cuda --test emulated no_bad_memory -- --ignored --nocapture

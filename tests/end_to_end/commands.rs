@@ -155,7 +155,36 @@ fn every_report_is_one_json_document() {
     place.write("d.csv", "a,b\n1,2\n3,4\n");
     let data = place.ok(&["inspect", "d.csv", "--json"]).json();
     assert_eq!((&data["rows"], &data["columns"][1]["mean"]), (&2.into(), &3.0.into()));
-    assert!(place.ok(&["doctor", "--json"]).json()["cores"].as_u64() >= Some(1));
+}
+
+#[test]
+fn doctor_tells_what_there_is_and_how_to_get_the_rest() {
+    let place = Place::with_small();
+    let found = place.ok(&["doctor", "--json"]).json();
+    assert!(found["cores"].as_u64() >= Some(1));
+    let libraries = found["libraries"].as_array().unwrap();
+    assert_eq!(libraries.len(), 4);
+    for library in libraries {
+        // Either it is there, or there is a way to get it.
+        assert_eq!(library["found"] == true, library["remedy"].is_null(), "{library}");
+    }
+    let text = place.ok(&["doctor"]).stdout;
+    for library in libraries.iter().filter(|library| library["found"] == false) {
+        assert!(text.contains(library["remedy"].as_str().unwrap()), "{library}");
+    }
+    assert!(text.contains("GPU"), "{text}");
+}
+
+/// No machine has so many GPUs.
+#[test]
+fn a_device_that_is_not_there_is_refused_and_leaves_nothing() {
+    let place = Place::with_small();
+    let train = |device| ["train", "small.toml", "--out", "run", "--device", device];
+    place.snel(&train("cuda:4095")).refuses(2, &["snel doctor", "--device cpu"]);
+    assert!(!place.path("run").exists());
+    assert_eq!(place.snel(&train("gpu")).code, 2);
+    assert_eq!(place.snel(&["worker", "--gpu", "0", "--device", "cpu"]).code, 2);
+    place.snel(&["bench", "step", "--device", "cuda:4095"]).refuses(2, &["--device cpu"]);
 }
 
 #[test]

@@ -10,7 +10,10 @@ use snel_cluster::security;
 use snel_core::activation::Activation;
 use snel_cpu::InstructionSet;
 use snel_train::bench::Proposal;
+use snel_train::compute::{Device, Precision};
 use snel_train::config::{Cluster, Split};
+
+use crate::output::err;
 
 /// Trains energy-based models by the self-normalised likelihood, and uses them.
 #[derive(Debug, Parser)]
@@ -68,23 +71,23 @@ pub(crate) struct Compute {
     /// Threads; results do not depend on them [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Device to compute on
-    #[arg(long, value_enum, default_value_t = Device::Auto)]
+    /// Device to compute on: cpu, cuda:N (a GPU by its number) or auto (a GPU if one can be used)
+    #[arg(long, value_name = "DEVICE", default_value_t = Device::Cpu)]
     pub(crate) device: Device,
-}
-
-/// Devices of this build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Device {
-    /// The best one there is: the CPU, in this build
-    Auto,
-    /// The CPU
-    Cpu,
+    /// Products on a GPU: fp32, tf32, bf16x3 (energies almost as in fp32, gradients in bf16) or bf16
+    /// (the fastest; for energies of small spread)
+    #[arg(long, value_name = "PRECISION", default_value_t = Precision::Bf16x3)]
+    pub(crate) precision: Precision,
 }
 
 impl Compute {
+    /// For the engine. What it has to say goes to stderr.
+    pub(crate) fn settings(&self) -> snel_train::compute::Compute {
+        let (device, precision, threads) = (self.device, self.precision, self.threads());
+        snel_train::compute::Compute { device, precision, threads, say: err }
+    }
+
     pub(crate) fn threads(&self) -> usize {
-        let (Device::Auto | Device::Cpu) = self.device;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(cores, usize::from)
     }
@@ -203,6 +206,12 @@ pub(crate) struct WorkerArgs {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) compute: Compute,
+    /// The GPU to compute on, as in `--device cuda:INDEX`
+    #[arg(long, value_name = "INDEX", conflicts_with = "device")]
+    pub(crate) gpu: Option<u32>,
+    /// Sum with other workers' GPUs by NCCL. It was tested without GPUs only
+    #[arg(long)]
+    pub(crate) nccl: bool,
     /// End if the coordinator cannot be reached for so long, seconds [default: never]
     #[arg(long, value_name = "S")]
     pub(crate) give_up_s: Option<u64>,

@@ -4,8 +4,13 @@ use std::error::Error;
 use std::fmt::Write;
 use std::io::ErrorKind;
 
+use snel_cuda::CudaError;
+use snel_cuda::device::DeviceError;
+use snel_cuda::driver::OpenError;
+use snel_cuda::open::EngineOpenError;
 use snel_data::DataError;
 use snel_train::bench::BenchError;
+use snel_train::compute::ComputeError;
 use snel_train::config::ConfigError;
 use snel_train::container::ContainerError;
 use snel_train::file::FileError;
@@ -69,11 +74,12 @@ impl From<ConfigError> for Failure {
 
 impl From<BenchError> for Failure {
     fn from(error: BenchError) -> Self {
-        let exit = match error {
-            BenchError::Threads(_) => Exit::TryAgain,
-            BenchError::Step(_) => Exit::Failed,
+        let (hint, exit) = match &error {
+            BenchError::Threads(_) => (None, Exit::TryAgain),
+            BenchError::Compute(error) => of_compute(error),
+            BenchError::Step(_) => (None, Exit::Failed),
         };
-        Self { error: error.into(), hint: None, exit }
+        Self { error: error.into(), hint, exit }
     }
 }
 
@@ -143,7 +149,7 @@ fn classify(error: &RunError) -> (Option<String>, Exit) {
         RunError::Train(error) => of_training(error),
         RunError::Container(error) => of_container(error),
         RunError::File(error) => of_file(error),
-        RunError::Cpu(_) => (None, Exit::TryAgain),
+        RunError::Compute(error) => of_compute(error),
         RunError::Engine(_) | RunError::Plot(_) => (None, Exit::Failed),
         RunError::Score(_) => (
             Some("give the columns the model's names, or the file as many columns".to_owned()),
@@ -161,6 +167,27 @@ fn classify(error: &RunError) -> (Option<String>, Exit) {
         RunError::NoModel(_) => {
             (Some("train it to the end first, with `snel train`".to_owned()), Exit::Usage)
         }
+    }
+}
+
+fn of_compute(error: &ComputeError) -> (Option<String>, Exit) {
+    match error {
+        ComputeError::Cpu(_) | ComputeError::Cuda(EngineOpenError::Gpu(OpenError::Cuda(_))) => {
+            (None, Exit::TryAgain)
+        }
+        ComputeError::Cuda(EngineOpenError::Engine(CudaError::Device { source, .. })) => {
+            let memory = matches!(source, DeviceError::Memory { .. });
+            (None, if memory { Exit::TryAgain } else { Exit::Failed })
+        }
+        ComputeError::Cuda(EngineOpenError::Engine(CudaError::Sizes { .. })) => {
+            (None, Exit::Failed)
+        }
+        // Asked for by the user, and not to be had: the machine has no such GPU, or the model no
+        // kernels.
+        ComputeError::Cuda(_) => (
+            Some("`snel doctor` tells what this machine has; `--device cpu` needs no GPU".into()),
+            Exit::Usage,
+        ),
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use snel_proto::v1;
+use snel_train::compute::{Device, Precision};
 use snel_train::file::FileError;
 use snel_train::metrics::Record;
 use snel_train::sink::{Live, Sink};
@@ -44,6 +45,10 @@ pub struct LaunchSettings<'a> {
     pub workers: u32,
     /// Threads of each.
     pub threads: usize,
+    /// Device of each.
+    pub device: Device,
+    /// Of a GPU.
+    pub precision: Precision,
     /// Silence after which a worker counts as lost.
     pub failure_budget: Duration,
     /// Set from outside to stop the run.
@@ -325,6 +330,8 @@ fn start_worker(
     command.args(["--coordinator", &format!("http://{coordinator}")]);
     command.args(["--name", &format!("worker-{number}")]);
     command.args(["--threads", &settings.threads.to_string()]);
+    command.args(["--device", &settings.device.to_string()]);
+    command.args(["--precision", &settings.precision.to_string()]);
     command.stdout(Stdio::null());
     start("worker", command)
 }

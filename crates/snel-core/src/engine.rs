@@ -82,6 +82,9 @@ pub enum EngineError {
     /// The sums do not belong together.
     #[error(transparent)]
     Partial(#[from] PartialError),
+    /// The device that computes failed.
+    #[error("the device cannot go on")]
+    Device(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A state of another model.
     #[error("a state of {found} parameters does not fit a model of {expected}")]
     State {

@@ -119,18 +119,11 @@ impl Optim {
             Some(limit) if gradient_norm > limit => limit / gradient_norm,
             _ => 1.0,
         };
-        let schedule = self.schedule.factor(state.step);
+        let constants = self.constants(state.step, state.updates + 1);
         state.step += 1;
         state.updates += 1;
-        // Bias corrections; i32 is enough, for both are one long before 2^31 updates.
-        let t = state.updates.min(1 << 30) as i32;
-        let adam = Adam {
-            beta1: self.beta1,
-            beta2: self.beta2,
-            epsilon: self.epsilon,
-            correct1: 1.0 / (1.0 - self.beta1.powi(t)),
-            correct2: 1.0 / (1.0 - self.beta2.powi(t)),
-        };
+        let Constants { lr, b_lr, .. } = constants;
+        let adam = Adam(constants);
         for segment in layout.segments() {
             let range = segment.range();
             let p = &mut state.parameters[range.clone()];
@@ -138,32 +131,52 @@ impl Optim {
             let v = &mut state.second_moment[range.clone()];
             let decay = if segment.kind == SegmentKind::Weight { self.weight_decay } else { 0.0 };
             if segment.kind == SegmentKind::LogNormaliser {
-                adam.update(
-                    p,
-                    m,
-                    v,
-                    &[gradient[b].clamp(-1.0, 1.0)],
-                    1.0,
-                    schedule * self.b_lr,
-                    decay,
-                );
+                adam.update(p, m, v, &[gradient[b].clamp(-1.0, 1.0)], 1.0, b_lr, decay);
             } else {
-                adam.update(p, m, v, &gradient[range], clip, schedule * self.lr, decay);
+                adam.update(p, m, v, &gradient[range], clip, lr, decay);
             }
         }
-        Applied { gradient_norm, lr: schedule * self.lr }
+        Applied { gradient_norm, lr }
+    }
+
+    /// The constants of update number `update`, from 1, in step `step`.
+    pub fn constants(&self, step: u64, update: u64) -> Constants {
+        let schedule = self.schedule.factor(step);
+        // i32 is enough, for the corrections are one long before 2^31 updates.
+        let t = update.min(1 << 30) as i32;
+        Constants {
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            correct1: 1.0 / (1.0 - self.beta1.powi(t)),
+            correct2: 1.0 / (1.0 - self.beta2.powi(t)),
+            lr: schedule * self.lr,
+            b_lr: schedule * self.b_lr,
+        }
     }
 }
 
-/// Adam's constants at one update.
-struct Adam {
-    beta1: f64,
-    beta2: f64,
-    epsilon: f64,
-    /// Bias corrections of the two moments, as factors.
-    correct1: f64,
-    correct2: f64,
+/// What is the same for all parameters in one update, for engines that apply it elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Constants {
+    /// Decay of the running mean of gradients.
+    pub beta1: f64,
+    /// Decay of the running mean of squared gradients.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Bias correction of the first moment, a factor.
+    pub correct1: f64,
+    /// Bias correction of the second moment, a factor.
+    pub correct2: f64,
+    /// Learning rate of the energy.
+    pub lr: f64,
+    /// Learning rate of `b`.
+    pub b_lr: f64,
 }
+
+/// Adam at one update.
+struct Adam(Constants);
 
 impl Adam {
     /// Updates parameters `p` with moments `m` and `v` by `factor * gradient`.
@@ -178,7 +191,7 @@ impl Adam {
         lr: f64,
         decay: f64,
     ) {
-        let Self { beta1, beta2, epsilon, correct1, correct2 } = *self;
+        let Constants { beta1, beta2, epsilon, correct1, correct2, .. } = self.0;
         vectorised(
             #[inline(always)]
             || {

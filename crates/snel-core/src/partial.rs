@@ -178,6 +178,31 @@ impl Sums {
         }
     }
 
+    /// Adds chunks whose gradients were rounded and added elsewhere, by the rule of
+    /// [`Self::add_chunk`]: `rows` and `samples` (empty unless the objective separates samples) are
+    /// sums of `round_half_even(gradient * 2^scale)` over the chunks that have only finite values,
+    /// all below [`Partial::limit`] in magnitude. `largest` is the largest finite magnitude of any
+    /// chunk; each tally counts its chunk's gradients that are not finite.
+    ///
+    /// # Panics
+    /// If the sums are not as long as these.
+    pub fn add_rounded(
+        &mut self,
+        rows: &[i64],
+        samples: &[i64],
+        largest: f32,
+        tallies: impl IntoIterator<Item = Tally>,
+    ) {
+        tallies.into_iter().for_each(|tally| self.statistics.add(&tally));
+        self.largest = self.largest.max(largest);
+        for (mine, theirs) in [(&mut self.rows, rows), (&mut self.samples, samples)] {
+            assert_eq!(mine.len(), theirs.len(), "one sum a parameter");
+            for (a, b) in mine.iter_mut().zip(theirs) {
+                *a = a.wrapping_add(*b);
+            }
+        }
+    }
+
     /// Adds the sums of other chunks of the same step.
     pub fn merge(&mut self, other: &Self) {
         self.statistics.merge(&other.statistics);
@@ -272,6 +297,11 @@ impl Partial {
         self.sums.scale
     }
 
+    /// Magnitudes of a chunk's gradient from here on do not fit the scale.
+    pub fn limit(&self) -> f64 {
+        libm::ldexp(1.0, chunk_bits(self.sums.n_chunks) - self.sums.scale)
+    }
+
     /// Parameters that are summed.
     pub fn parameters(&self) -> usize {
         self.sums.rows.len()
@@ -294,6 +324,17 @@ impl Partial {
 }
 
 impl Reduced<'_> {
+    /// The sums in units of `2^-scale` and the scale, for an engine that converts them elsewhere:
+    /// of rows, and of samples if the objective separates them.
+    pub fn integers(&self) -> (&[i64], &[i64], i32) {
+        (&self.sums.rows, &self.sums.samples, self.sums.scale)
+    }
+
+    /// The factor of separated sample sums in [`Self::gradient`].
+    pub fn sample_factor(&self) -> f64 {
+        1.0 / self.statistics.mean_weight()
+    }
+
     /// Fills `out` with the gradient of the loss (length of the layout).
     ///
     /// Separated sample sums are divided by the mean weight, so that their cotangents sum to one
@@ -310,7 +351,7 @@ impl Reduced<'_> {
             },
         );
         if let Some(b) = samples.len().checked_sub(1) {
-            let divide = 1.0 / self.statistics.mean_weight();
+            let divide = self.sample_factor();
             for (i, (g, sum)) in out.iter_mut().zip(samples).enumerate() {
                 *g += *sum as f64 * unit * if i == b { 1.0 } else { divide };
             }

@@ -47,6 +47,13 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// This tally with the sums of its finite rows' `log d - E`, and of its usable weights and
+    /// their squares, for an engine that adds points elsewhere.
+    #[must_use]
+    pub fn with_sums(self, row_log_density: f64, weight: f64, weight_squared: f64) -> Self {
+        Self { row_log_density, weight, weight_squared, ..self }
+    }
+
     /// Adds a row by its unnormalised log-density `log d - E`.
     #[inline]
     pub fn add_row(&mut self, tilted: f64) {

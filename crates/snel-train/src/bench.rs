@@ -14,10 +14,11 @@ use snel_core::optim::Optim;
 use snel_core::philox::{Key, Stream};
 use snel_core::plan::Batching;
 use snel_core::problem::{Base, Model, Problem};
-use snel_core::rows::Matrix;
+use snel_core::rows::{Matrix, Rows};
 use snel_core::step::{StepFault, reduce_step, room_for};
 use snel_cpu::{CpuEngine, CpuError, InstructionSet, Peak};
 
+use crate::compute::{Compute, ComputeError, Device};
 use crate::evaluate::log_weights;
 
 /// Rows of the data that minibatches are taken from.
@@ -102,9 +103,9 @@ pub struct StepBench {
     pub activation: Activation,
     /// Proposal density.
     pub proposal: Proposal,
-    /// Threads.
-    pub threads: usize,
-    /// Instruction set.
+    /// Device and threads.
+    pub compute: Compute,
+    /// Instruction set of a CPU.
     pub instruction_set: InstructionSet,
     /// How long to measure.
     pub length: Length,
@@ -129,7 +130,9 @@ pub struct StepReport {
     pub proposal: Proposal,
     /// Threads.
     pub threads: usize,
-    /// Instruction set.
+    /// Device.
+    pub device: String,
+    /// Instruction set, or what the arithmetic of a GPU depends on.
     pub instruction_set: String,
     /// Parameters, `b` included.
     pub parameters: u64,
@@ -147,10 +150,10 @@ pub struct StepReport {
     pub quartiles_ms: [f64; 2],
     /// `6 parameters (M + n) / median`, in `10^9` operations a second.
     pub gflops: f64,
-    /// Multiply-adds on registers, median of looks between the steps.
-    pub peak_gflops: f64,
+    /// Multiply-adds on the CPU's registers, median of looks between the steps; none on a GPU.
+    pub peak_gflops: Option<f64>,
     /// `gflops / peak_gflops`.
-    pub fraction_of_peak: f64,
+    pub fraction_of_peak: Option<f64>,
     /// Largest resident memory of this process so far, where the system tells.
     pub peak_memory_mib: Option<f64>,
 }
@@ -161,6 +164,9 @@ pub enum BenchError {
     /// No threads.
     #[error(transparent)]
     Threads(#[from] CpuError),
+    /// No engine.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
     /// A step failed for another reason than its weights.
     #[error("the step failed")]
     Step(#[source] StepFault),
@@ -174,10 +180,9 @@ impl StepBench {
     pub fn run(&self) -> Result<StepReport, BenchError> {
         let problem = Arc::new(self.problem());
         let rows = Arc::new(standard_normal(self.dim));
-        let set = self.instruction_set;
-        let mut engine = CpuEngine::with_instruction_set(problem.clone(), rows, self.threads, set)?;
+        let (mut engine, device) = self.engine(problem.clone(), rows)?;
         let start = SampleSet { stream: Stream::StartB, step: 0 };
-        let (weights, _) = log_weights(&engine, self.dim, start, START_SAMPLES);
+        let (weights, _) = log_weights(&*engine, self.dim, start, START_SAMPLES);
         engine.set_b(weights.log_mean() as f32);
 
         let batching = Batching {
@@ -191,7 +196,7 @@ impl StepBench {
         let mut refused = 0;
         let mut step = || {
             let started = Instant::now();
-            match reduce_step(&mut engine, &mut Alone, &batching, &mut partial) {
+            match reduce_step(&mut *engine, &mut Alone, &batching, &mut partial) {
                 Ok(reduced) => drop(engine.apply(&reduced)),
                 Err(StepFault::Refused(_)) => {
                     refused += 1;
@@ -201,9 +206,12 @@ impl StepBench {
             }
             Ok(started.elapsed().as_secs_f64() * 1e3)
         };
-        let mut peak = Peak::new(self.threads, set)?;
+        let on_cpu = device == Device::Cpu;
+        let peak = on_cpu.then(|| Peak::new(self.compute.threads, self.instruction_set));
+        let mut peak = peak.transpose()?;
+        let mut look = || peak.as_mut().map(|peak| peak.measure(LOOK));
         step()?; // the first one touches all memory
-        let (mut times, mut peaks) = (Vec::new(), vec![peak.measure(LOOK)]);
+        let (mut times, mut peaks) = (Vec::new(), Vec::from_iter(look()));
         let (started, mut round) = (Instant::now(), Instant::now());
         let goes_on = |done: usize| match self.length {
             Length::Steps(steps) => (done as u64) < steps,
@@ -212,11 +220,35 @@ impl StepBench {
         while goes_on(times.len()) {
             times.push(step()?);
             if round.elapsed() > ROUND {
-                peaks.push(peak.measure(LOOK));
+                peaks.extend(look());
                 round = Instant::now();
             }
         }
-        Ok(self.report(&problem, times, peaks, refused))
+        let mut report = self.report(&problem, times, peaks, refused);
+        report.device = device.to_string();
+        if !on_cpu {
+            report.instruction_set = engine.fingerprint().arithmetic;
+        }
+        Ok(report)
+    }
+
+    /// The engine, and the device it is on.
+    fn engine(
+        &self,
+        problem: Arc<Problem>,
+        rows: Arc<dyn Rows>,
+    ) -> Result<(Box<dyn Engine>, Device), BenchError> {
+        let Compute { device, threads, .. } = self.compute;
+        if device != Device::Cpu {
+            let engine = self.compute.engine(problem.clone(), rows.clone())?;
+            if engine.fingerprint().engine != "cpu" {
+                let index = if let Device::Cuda(index) = device { index } else { 0 };
+                return Ok((engine, Device::Cuda(index)));
+            }
+        }
+        let set = self.instruction_set;
+        let engine = CpuEngine::with_instruction_set(problem, rows, threads, set)?;
+        Ok((Box::new(engine), Device::Cpu))
     }
 
     fn problem(&self) -> Problem {
@@ -244,7 +276,7 @@ impl StepBench {
         let median_ms = times[times.len() / 2];
         let operations = 6.0 * parameters as f64 * (self.samples + self.batch) as f64;
         let gflops = operations / median_ms / 1e6;
-        let peak_gflops = peaks[peaks.len() / 2];
+        let peak_gflops = peaks.get(peaks.len() / 2).copied();
         StepReport {
             dim: self.dim,
             width: self.width,
@@ -253,7 +285,8 @@ impl StepBench {
             batch: self.batch,
             activation: self.activation,
             proposal: self.proposal,
-            threads: self.threads,
+            threads: self.compute.threads,
+            device: self.compute.device.to_string(),
             instruction_set: self.instruction_set.to_string(),
             parameters,
             steps: times.len() as u64,
@@ -264,7 +297,7 @@ impl StepBench {
             quartiles_ms: [times[times.len() / 4], times[times.len() * 3 / 4]],
             gflops,
             peak_gflops,
-            fraction_of_peak: gflops / peak_gflops,
+            fraction_of_peak: peak_gflops.map(|peak| gflops / peak),
             peak_memory_mib: peak_memory_mib(),
         }
     }
@@ -300,14 +333,14 @@ mod tests {
                 batch: 50,
                 activation: Activation::Tanh,
                 proposal,
-                threads: 2,
+                compute: Compute { device: Device::Cpu, threads: 2, say: |_| {} },
                 instruction_set: InstructionSet::best(),
                 length: Length::Steps(4),
             };
             let report = bench.run().unwrap();
             assert_eq!((report.steps, report.refused), (4, 0), "{proposal:?}");
             assert!(report.min_ms <= report.median_ms && report.median_ms <= report.max_ms);
-            assert!(report.gflops > 0.0 && report.peak_gflops > 0.0);
+            assert!(report.gflops > 0.0 && report.peak_gflops.unwrap() > 0.0);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod compute;
 pub mod config;
 pub mod container;
 pub mod cost;

@@ -10,9 +10,9 @@ use snel_core::optim::Optim;
 use snel_core::problem::Problem;
 use snel_core::rows::{Matrix, Rows};
 use snel_core::state::State;
-use snel_cpu::{CpuEngine, CpuError};
 
 use crate::checkpoint::Progress;
+use crate::compute::{Compute, ComputeError};
 use crate::config::Config;
 use crate::container::ContainerError;
 use crate::cost::Cost;
@@ -46,7 +46,7 @@ pub enum RunError {
     File(#[from] FileError),
     /// The engine could not be made.
     #[error(transparent)]
-    Cpu(#[from] CpuError),
+    Compute(#[from] ComputeError),
     /// The engine refused a state.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -76,8 +76,8 @@ pub struct TrainOptions<'a> {
     pub out: &'a Path,
     /// Go on with the run in `out`.
     pub resume: bool,
-    /// Threads of the engine.
-    pub threads: usize,
+    /// What to compute with.
+    pub compute: Compute,
     /// Set from outside to stop after the current step.
     pub stop: &'a AtomicBool,
 }
@@ -110,17 +110,17 @@ pub fn train(
         return Err(RunFolderError::Exists(options.out.to_path_buf()).into());
     }
     let setup = prepare(config, &std::env::temp_dir())?;
-    let cost = Cost::new(config, &setup, options.threads);
+    let cost = Cost::new(config, &setup, options.compute.threads);
     if !cost.memory_granted {
         return Err(RunError::Memory(cost.memory_bytes));
     }
+    let rows: Arc<dyn Rows> = setup.dataset.train.clone();
+    let mut engine = options.compute.engine(setup.problem.clone(), rows)?;
     let folder = if options.resume {
         RunFolder::resume(options.out, config)?
     } else {
         RunFolder::create(options.out, config)?
     };
-    let rows: Arc<dyn Rows> = setup.dataset.train.clone();
-    let mut engine = CpuEngine::new(setup.problem.clone(), rows, options.threads)?;
     let fingerprint = engine.fingerprint().to_string();
     let checkpoints = folder.checkpoints(config.train.keep);
     let mut progress = Progress::default();
@@ -160,7 +160,7 @@ pub fn train(
     let mut trainer = Trainer {
         problem: setup.problem.clone(),
         batching: setup.batching.clone(),
-        engine: &mut engine,
+        engine: &mut *engine,
         collective: &mut Alone,
         valid: &setup.dataset.valid,
         settings: config.train.clone(),
@@ -186,12 +186,12 @@ pub fn train(
 /// An engine that evaluates `model`; it has no training rows.
 ///
 /// # Errors
-/// [`RunError`] if threads or memory are refused.
-pub fn engine_of(model: &ModelFile, threads: usize) -> Result<CpuEngine, RunError> {
+/// [`RunError`] if threads, memory or the GPU are refused.
+pub fn engine_of(model: &ModelFile, compute: &Compute) -> Result<Box<dyn Engine>, RunError> {
     let ModelHeader { model: shape, objective, seed, .. } = &model.header;
     let problem = Problem::new(shape.clone(), *objective, Optim::default(), *seed);
     let no_rows = Matrix::empty(shape.dim());
-    let mut engine = CpuEngine::new(Arc::new(problem), Arc::new(no_rows), threads)?;
+    let mut engine = compute.engine(Arc::new(problem), Arc::new(no_rows))?;
     engine.restore(&State::new(model.parameters.to_vec()))?;
     Ok(engine)
 }

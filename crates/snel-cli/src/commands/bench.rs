@@ -19,7 +19,7 @@ pub(crate) fn step(args: &BenchStepArgs) -> Result<Exit, Failure> {
         batch: args.batch,
         activation: args.activation,
         proposal: args.proposal,
-        threads: args.compute.threads(),
+        compute: args.compute.settings(),
         instruction_set: args.instruction_set.unwrap_or_else(InstructionSet::best),
         length: match args.steps {
             Some(steps) => Length::Steps(steps),
@@ -36,6 +36,7 @@ pub(crate) fn step(args: &BenchStepArgs) -> Result<Exit, Failure> {
         ("parameters", count(report.parameters)),
         ("points of a step", count(report.samples + report.batch)),
         ("threads", report.threads.to_string()),
+        ("device", report.device),
         ("instruction set", report.instruction_set),
         (
             "time of a step",
@@ -51,11 +52,12 @@ pub(crate) fn step(args: &BenchStepArgs) -> Result<Exit, Failure> {
         ("speed", format!("{:.1} GFLOP/s", report.gflops)),
         (
             "of the machine's peak",
-            format!(
-                "{:.1} % of {:.1} GFLOP/s",
-                100.0 * report.fraction_of_peak,
-                report.peak_gflops
-            ),
+            match (report.fraction_of_peak, report.peak_gflops) {
+                (Some(fraction), Some(peak)) => {
+                    format!("{:.1} % of {peak:.1} GFLOP/s", 100.0 * fraction)
+                }
+                _ => "not known for a GPU".to_owned(),
+            },
         ),
         ("peak memory", memory),
     ]);

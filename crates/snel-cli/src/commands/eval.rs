@@ -21,9 +21,9 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit, Failure> {
         config.eval.split = split.into();
     }
     let dataset = load_data(&config, &std::env::temp_dir())?;
-    let engine = engine_of(&model, args.compute.threads())?;
+    let engine = engine_of(&model, &args.compute.settings())?;
     // The run's own evaluation, in `eval.json`, stays as it is.
-    let report = evaluate_run(&config, &dataset, &model, &engine)?;
+    let report = evaluate_run(&config, &dataset, &model, &*engine)?;
     if args.json {
         json(&report);
     } else {

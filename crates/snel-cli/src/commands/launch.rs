@@ -39,6 +39,8 @@ pub(crate) fn run(args: &LaunchArgs) -> Result<Exit, Failure> {
         resume: train.resume,
         workers,
         threads: train.compute.threads.map_or((cores / workers as usize).max(1), usize::from),
+        device: train.compute.device,
+        precision: train.compute.precision,
         failure_budget: Duration::from_millis(budget),
         stop: &stop,
     };

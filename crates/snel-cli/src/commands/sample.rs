@@ -24,10 +24,10 @@ struct Document {
 
 pub(crate) fn run(args: &SampleArgs) -> Result<Exit, Failure> {
     let model = load_model(&args.run)?;
-    let engine = engine_of(&model, args.compute.threads())?;
+    let engine = engine_of(&model, &args.compute.settings())?;
     let header = &model.header;
     let pool = args.pool.unwrap_or_else(|| default_pool(args.n));
-    let mut drawn = resample(&engine, header.model.dim(), args.seed, args.n, pool)?;
+    let mut drawn = resample(&*engine, header.model.dim(), args.seed, args.n, pool)?;
     let mut refined = None;
     if args.langevin > 0 {
         let threads = args.compute.threads();

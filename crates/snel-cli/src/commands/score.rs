@@ -10,8 +10,8 @@ use crate::output::{count, err, json, out, table};
 
 pub(crate) fn run(args: &ScoreArgs) -> Result<Exit, Failure> {
     let model = load_model(&args.run)?;
-    let engine = engine_of(&model, args.compute.threads())?;
-    let summary = score_file(&model, &engine, &args.data, &args.out, args.samples)?;
+    let engine = engine_of(&model, &args.compute.settings())?;
+    let summary = score_file(&model, &*engine, &args.data, &args.out, args.samples)?;
     if args.json {
         json(&summary);
         return Ok(Exit::Done);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+use snel_train::compute::Device;
 use snel_train::config::Config;
 use snel_train::eval_report::EvalReport;
 use snel_train::finish::{evaluate_and_save, illustrate};
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<Exit, Failure> {
     let options = TrainOptions {
         out: &out_dir,
         resume: args.resume,
-        threads: args.compute.threads(),
+        compute: args.compute.settings(),
         stop: &stop,
     };
     let progress = Progress::new(config.train.steps, args.json);
@@ -77,12 +78,12 @@ fn finish(
     verb: &str,
 ) -> Result<EvalReport, Failure> {
     let Trained { folder, setup, model, .. } = trained;
-    let engine = engine_of(model, args.compute.threads())?;
+    let engine = engine_of(model, &args.compute.settings())?;
     if !args.json {
         err("evaluating and drawing");
     }
-    let report = evaluate_and_save(folder, config, &setup.dataset, model, &engine)?;
-    illustrate(folder, config, &setup.dataset, model, &engine, &report, &command(args, verb))?;
+    let report = evaluate_and_save(folder, config, &setup.dataset, model, &*engine)?;
+    illustrate(folder, config, &setup.dataset, model, &*engine, &report, &command(args, verb))?;
     Ok(report)
 }
 
@@ -106,6 +107,10 @@ fn command(args: &TrainArgs, verb: &str) -> String {
     let mut words = vec![verb.to_owned(), args.config.display().to_string()];
     if let Some(out) = &args.out {
         words.push(format!("--out {}", out.display()));
+    }
+    if args.compute.device != Device::default() {
+        words.push(format!("--device {}", args.compute.device));
+        words.push(format!("--precision {}", args.compute.precision));
     }
     words.extend(args.overrides.iter().map(|set| format!("--set '{set}'")));
     words.join(" ")

@@ -1,9 +1,13 @@
 //! `snel worker`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use snel_cluster::security::Notice;
 use snel_cluster::worker::{WorkerSettings, work};
+use snel_cuda::nccl::Ground;
+use snel_cuda::open;
+use snel_train::compute::Device;
 
 use crate::args::WorkerArgs;
 use crate::exit::Exit;
@@ -15,6 +19,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     if args.with_parent {
         end_with_parent();
     }
+    let mut compute = args.compute.settings();
+    compute.device = args.gpu.map_or(compute.device, Device::Cuda);
     let client = &args.client;
     let notify = |notice: Notice| err(&notice.to_string());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -23,12 +29,25 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         dial: client.settings().client(&client.coordinator, notify)?,
         address: client.coordinator.clone(),
         name: args.name.clone().unwrap_or_else(usual),
-        threads: args.compute.threads(),
+        compute,
         drain: stop_flag(),
         say: if args.quiet { |_| {} } else { err },
         give_up: args.give_up_s.map(Duration::from_secs),
-        // No engine has the memory of a GPU yet.
-        ground: None,
+        ground: if args.nccl { Some(ground(compute.device)?) } else { None },
     })?;
     Ok(Exit::Done)
+}
+
+/// NCCL knows GPUs only.
+#[derive(Debug, thiserror::Error)]
+#[error("--nccl sums between GPUs; this worker computes on {0}")]
+struct NotAGpu(Device);
+
+/// The way to other workers' GPUs.
+fn ground(device: Device) -> Result<Arc<dyn Ground>, Failure> {
+    let Device::Cuda(index) = device else {
+        let hint = "name the GPU by --gpu or --device cuda:N";
+        return Err(Failure::new(NotAGpu(device), Some(hint.to_owned()), Exit::Usage));
+    };
+    open::ground(index).map_err(|error| Failure::new(error, None, Exit::Failed))
 }

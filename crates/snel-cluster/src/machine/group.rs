@@ -70,11 +70,10 @@ impl Reduction {
         (!self.votes.contains_key(&id)).then(|| share.len())
     }
 
-    /// What all say, once they do.
+    /// What all say, once they do. Words that differ have ended the group before.
     pub(super) fn decided(&self) -> Option<Verdict> {
-        let first = *self.votes.values().next()?;
         let all = self.votes.len() == self.shares.len();
-        (all && self.votes.values().all(|vote| *vote == first)).then_some(first)
+        self.votes.values().next().copied().filter(|_| all)
     }
 
     /// Those who had something to sum.

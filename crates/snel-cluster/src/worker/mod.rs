@@ -20,6 +20,8 @@ use std::time::Duration;
 pub use link::LinkError;
 use snel_cuda::nccl::Ground;
 
+use snel_train::compute::Compute;
+
 use crate::security::ClientSecurity;
 use crate::worker::collective::lock;
 use crate::worker::session::{Ask, Session};
@@ -33,8 +35,8 @@ pub struct WorkerSettings {
     pub address: String,
     /// Its name; unique among the workers of a coordinator.
     pub name: String,
-    /// Threads to compute with.
-    pub threads: usize,
+    /// What to compute with.
+    pub compute: Compute,
     /// Raised from outside to leave in good order.
     pub drain: Arc<AtomicBool>,
     /// Where it says what it does, for people.
@@ -51,7 +53,7 @@ pub struct WorkerSettings {
 /// [`LinkError`] if the coordinator refuses it, or cannot be reached for too long, or if the process
 /// has to end.
 pub fn work(settings: WorkerSettings) -> Result<(), LinkError> {
-    let (threads, say) = (settings.threads, settings.say);
+    let (compute, say) = (settings.compute, settings.say);
     let session = Arc::new(Mutex::new(Session::start(settings)?));
     let mut task: Option<Task> = None;
     loop {
@@ -69,7 +71,7 @@ pub fn work(settings: WorkerSettings) -> Result<(), LinkError> {
             Ask::Assignment(assignment) => {
                 // Data that was read for this very run before is still good.
                 let known = task.take().filter(|task| task.is_of(&assignment));
-                match known.map_or_else(|| Task::prepare(&assignment, threads), Ok) {
+                match known.map_or_else(|| Task::prepare(&assignment, &compute), Ok) {
                     Ok(mut prepared) => {
                         task::take_part(&mut prepared, &session, say);
                         task = Some(prepared);

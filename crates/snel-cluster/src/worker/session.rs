@@ -62,12 +62,12 @@ struct InRun {
 
 impl Session {
     pub(super) fn start(settings: WorkerSettings) -> Result<Self, LinkError> {
-        let WorkerSettings { dial, address, name, threads, drain, give_up, ground, .. } = settings;
+        let WorkerSettings { dial, address, name, compute, drain, give_up, ground, .. } = settings;
         let hello = v1::Hello {
             name,
             incarnation: incarnation(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            threads: threads as u32,
+            threads: compute.threads as u32,
             host: host(),
             ..v1::Hello::default()
         };

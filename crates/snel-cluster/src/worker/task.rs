@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use snel_core::collective::CollectiveError;
 use snel_core::engine::Engine;
 use snel_core::rows::Rows;
-use snel_cpu::CpuEngine;
 use snel_proto::v1;
 use snel_proto::v1::work_request::Message as Out;
 use snel_proto::v1::work_response::Message as In;
 use snel_train::checkpoint::{Checkpoint, Progress};
+use snel_train::compute::Compute;
 use snel_train::config::Config;
 use snel_train::model_file::ModelHeader;
 use snel_train::run_folder::keys_of_steps;
@@ -34,7 +34,7 @@ pub(super) struct Task {
     text: String,
     config: Config,
     setup: Setup,
-    engine: CpuEngine,
+    engine: Box<dyn Engine>,
     shape: Shape,
     header: ModelHeader,
 }
@@ -47,7 +47,7 @@ impl Task {
     /// Reads the data, fits the proposal and makes the engine.
     pub(super) fn prepare(
         assignment: &v1::Assignment,
-        threads: usize,
+        compute: &Compute,
     ) -> Result<Self, Box<v1::Error>> {
         let v1::Assignment { run, config: text, .. } = assignment;
         let config = Config::parse(text, "the config of the run", &[])
@@ -55,7 +55,8 @@ impl Task {
         let setup = prepare(&config, &std::env::temp_dir())
             .map_err(|e| Box::new(wire::error_to_wire("setup", &e, e.hint())))?;
         let rows: Arc<dyn Rows> = setup.dataset.train.clone();
-        let engine = CpuEngine::new(setup.problem.clone(), rows, threads)
+        let engine = compute
+            .engine(setup.problem.clone(), rows)
             .map_err(|e| Box::new(wire::error_to_wire("engine", &e, None)))?;
         let fingerprint = engine.fingerprint().to_string();
         let header = setup.model_header(config.seed, fingerprint.clone());
@@ -158,7 +159,7 @@ fn train(
     let mut trainer = Trainer {
         problem: setup.problem.clone(),
         batching: setup.batching.clone(),
-        engine,
+        engine: &mut **engine,
         collective: &mut collective,
         valid: &setup.dataset.valid,
         settings: config.train.clone(),

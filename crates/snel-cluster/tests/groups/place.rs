@@ -12,6 +12,7 @@ use snel_cluster::security::Settings;
 use snel_cluster::worker::{LinkError, WorkerSettings, work};
 use snel_cuda::nccl::Ground;
 use snel_proto::v1;
+use snel_train::compute::{Compute, Device, Precision};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -129,7 +130,12 @@ fn worker_settings(
         dial: Settings::default().client(url, |_| {}).unwrap(),
         address: url.to_owned(),
         name,
-        threads: 1,
+        compute: Compute {
+            device: Device::Cpu,
+            precision: Precision::default(),
+            threads: 1,
+            say: |_| {},
+        },
         drain,
         say: |text| println!("worker: {text}"),
         ground,

@@ -153,3 +153,42 @@ fn separated_samples_are_self_normalised() {
         assert_eq!(*g, expected);
     }
 }
+
+/// Chunks that were rounded elsewhere by the stated rule leave the same bytes as chunks that are
+/// rounded here: one fits, one is too large, one is not finite.
+#[test]
+fn sums_of_another_device_are_the_same_bytes() {
+    let (scale, n_chunks) = (30, 3);
+    let mut tally = Tally::default();
+    tally.add_row(-1.5);
+    assert!(tally.add_sample(0.5, 0.5f64.exp()));
+    let mut other = Tally::default();
+    (other.rows, other.samples, other.max_u) = (1, 1, 0.5);
+    let w = 0.5f64.exp();
+    other = other.with_sums(-1.5, w, w * w);
+
+    let mut here = Partial::new(LEN, scale, n_chunks, false);
+    let limit = here.limit();
+    let chunks = [[0.3, -7.25, 1e-9], [limit as f32, 0.0, 1.0], [f32::NAN, 1.0, -2.0]];
+    for (i, chunk) in chunks.iter().enumerate() {
+        add(&mut here, i as u32, Side::Rows, chunk, &tally).unwrap();
+    }
+
+    let rounded = chunks[0].map(|g| (f64::from(g) * libm::ldexp(1.0, scale)).round_ties_even());
+    let mut bad = other;
+    bad.not_finite += 1;
+    let mut there = Partial::new(LEN, scale, n_chunks, false);
+    let mut sums = there.empty_sums();
+    sums.add_rounded(&rounded.map(|v| v as i64), &[], chunks[1][0], [other, other, bad]);
+    there.add(&ChunkSet::of(0..n_chunks), &sums).unwrap();
+
+    let bytes = |partial: &Partial| {
+        let mut out = Vec::new();
+        partial.write_to(&mut out);
+        out
+    };
+    assert_eq!(bytes(&there), bytes(&here));
+    // The limit itself does not fit; what is right below it does.
+    let below = f32::from_bits((limit as f32).to_bits() - 1);
+    assert!(!fits(limit as f32, scale, n_chunks) && fits(below, scale, n_chunks));
+}

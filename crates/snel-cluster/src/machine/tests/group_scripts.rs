@@ -289,6 +289,11 @@ fn words_about_another_group_change_nothing() {
     let (mut play, group, _) = Play::grouped(&["a", "b"]);
     let (member, other) = (MemberId(1), GroupId(7));
     assert_eq!(play.reduce(member, other, SUM), []);
+    let verdict = Verdict::Step { digest: OTHER, refused: false };
+    for round in [at(1, 0), at(2, 1), at(3, 0)] {
+        let took = Duration::ZERO;
+        assert_eq!(play.tell(Event::Reduced { member, group, round, verdict, took }), []);
+    }
     assert_eq!(play.tell(Event::GroupId { member, group }), [], "it has one already");
     assert_eq!(play.tell(Event::GroupReady { member, group: other }), []);
     let why = String::new();

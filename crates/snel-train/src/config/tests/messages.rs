@@ -50,7 +50,7 @@ fn an_unknown_group_is_reported_once_with_the_nearest() {
 unknown group `modle` in power.toml, line 3
   3 | [modle]
     |  ^^^^^ did you mean `model`?
-groups: data, eval, model, objective, optim, output, proposal, train";
+groups: cluster, data, eval, model, objective, optim, output, proposal, train";
     assert_eq!(message(text, &[]), (expected.to_owned(), None));
 }
 

@@ -1,0 +1,30 @@
+//! The GPUs of this machine.
+
+use super::cuda;
+use super::error::OpenError;
+use super::target::Capability;
+
+/// A GPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuInfo {
+    /// Its number, as in `cuda:0`.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its memory, bytes.
+    pub memory_bytes: u64,
+    /// Its compute capability.
+    pub capability: Capability,
+    /// Its multiprocessors.
+    pub multiprocessors: u32,
+    /// The most shared memory of a block, bytes.
+    pub shared_memory: u32,
+}
+
+/// All GPUs that the driver shows to this process; takes no memory on any.
+///
+/// # Errors
+/// [`OpenError::Missing`] without a driver, [`OpenError::Cuda`] if it fails.
+pub fn gpus() -> Result<Vec<GpuInfo>, OpenError> {
+    (0..cuda::count()?).map(|index| Ok(cuda::info(index)?)).collect()
+}

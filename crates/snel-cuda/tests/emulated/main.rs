@@ -1,0 +1,16 @@
+//! The CUDA engine on the emulator: the kernels of `kernels/`, compiled by g++, on fibers under an
+//! adversarial scheduler. Needs g++; nothing here has seen a GPU.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+mod against_reference;
+mod bits;
+mod cases;
+mod compilation;
+mod emulator;
+mod machine;
+mod mutants;
+mod refusals;
+mod sanitizers;
+mod shapes;
+mod training;
+mod updates;

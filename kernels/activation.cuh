@@ -1,0 +1,47 @@
+// Activations with their slopes. Definitions: snel-core/src/activation.rs.
+//
+// Where products are exact to float or nearly so, functions are accurate; with bf16 and tf32
+// products their error hides in that of the products, and sigmoid and tanh cost one instruction.
+#pragma once
+#include "shape.cuh"
+
+namespace snel {
+
+constexpr bool FAST_ACTIVATION = PRECISION == BF16 || PRECISION == TF32;
+
+// 1 / (1 + exp(-x)) without overflow on either side.
+__device__ __forceinline__ float sigmoid(float x) {
+    if constexpr (FAST_ACTIVATION) {
+        return 0.5f + 0.5f * fast_tanh(0.5f * x);
+    } else {
+        const float e = expf(-fabsf(x));
+        return (x >= 0.0f ? 1.0f : e) / (1.0f + e);
+    }
+}
+
+__device__ __forceinline__ void activate(float x, float& value, float& slope) {
+    if constexpr (ACTIVATION == SILU) {
+        const float s = sigmoid(x);
+        value = x * s;
+        slope = s * (1.0f + x * (1.0f - s));
+    } else if constexpr (ACTIVATION == RELU) {
+        // A comparison that lets NaN through, so that it is seen and counted.
+        value = x < 0.0f ? 0.0f : x;
+        slope = x > 0.0f ? 1.0f : 0.0f;
+    } else if constexpr (ACTIVATION == TANH) {
+        value = FAST_ACTIVATION ? fast_tanh(x) : tanhf(x);
+        slope = 1.0f - value * value;
+    } else if constexpr (ACTIVATION == GELU) {
+        const float cdf = 0.5f * erfcf(-0.70710678f * x);
+        const float pdf = 0.39894228f * expf(-0.5f * x * x);
+        value = x * cdf;
+        slope = cdf + x * pdf;
+    } else {
+        value = fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x)));
+        // fmaxf drops NaN.
+        value = x == x ? value : x;
+        slope = sigmoid(x);
+    }
+}
+
+}  // namespace snel

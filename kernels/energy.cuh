@@ -1,0 +1,66 @@
+// A tile forward: from points to energies.
+#pragma once
+#include "activation.cuh"
+#include "product.cuh"
+#include "tile.cuh"
+
+namespace snel {
+
+// How the product of a layer is made on the way forward. In bf16 the first layer sees both halves
+// of a point: a rounded point would have another density than the one that its log-weight holds.
+__host__ __device__ constexpr Precision forward_precision(int layer) {
+    return PRECISION == BF16 && layer == 1 ? BF16X3 : PRECISION;
+}
+
+// From level LAYER - 1 to values and slopes of level LAYER. Ends with a barrier.
+template <int LAYER>
+__device__ __forceinline__ void forward_layer(const Block& block) {
+    using Below = Stored<LAYER - 1>;
+    using Result = Blocks<TILE, padded_width(LAYER)>;
+    const Operand<Below, BY_ROW, TILES_SHARED> input{block.values<LAYER - 1>(), stride(LAYER - 1)};
+    const Operand<Below, BY_ROW, WEIGHTS_SHARED> weight{block.weight<LAYER>(), stride(LAYER - 1)};
+    const float* bias = block.bias<LAYER>();
+    Hidden* values = block.values<LAYER>();
+    Hidden* slopes = block.slopes<LAYER>();
+    Result::template for_each<false>([&](int, int row, int column) {
+        Result result;
+        result.template add<forward_precision(LAYER), padded_width(LAYER - 1)>(input, weight, row,
+                                                                               column);
+        Result::for_each_pair(row, column, [&](int place, int t, int j) {
+            float h[2], slope[2];
+            for (int i = 0; i < 2; i++) {
+                activate(result.sum(place + i) + bias[j + i], h[i], slope[i]);
+                if (residual(LAYER)) h[i] += value_of(input.at(t, j + i));
+            }
+            store_pair(values + t * stride(LAYER) + j, h[0], h[1]);
+            store_pair(slopes + t * stride(LAYER) + j, slope[0], slope[1]);
+        });
+    });
+    __syncthreads();
+}
+
+// E = v . h of every point, a warp a point. Ends with a barrier.
+__device__ __forceinline__ void output_layer(const Block& block) {
+    const Stored<LAYERS>* values = block.values<LAYERS>();
+    const float* v = block.output_weight();
+    for (int t = warp_of(); t < TILE; t += WARPS) {
+        float sum = 0.0f;
+        for (int j = lane_of(); j < padded_width(LAYERS); j += WARP) {
+            sum = fmaf(v[j], value_of(values[t * stride(LAYERS) + j]), sum);
+        }
+#pragma unroll
+        for (int mask = WARP / 2; mask > 0; mask /= 2) {
+            sum += __shfl_xor_sync(0xffffffffu, sum, mask);
+        }
+        if (lane_of() == 0) block.shared.energies[t] = sum;
+    }
+    __syncthreads();
+}
+
+// Energies of the tile's points, which all threads see already.
+__device__ __forceinline__ void forward(const Block& block) {
+    ascending<1, LAYERS>([&](auto layer) { forward_layer<decltype(layer)::value>(block); });
+    output_layer(block);
+}
+
+}  // namespace snel

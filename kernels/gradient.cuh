@@ -1,0 +1,122 @@
+// A tile backward: from cotangents to the chunk's gradient.
+//
+// On the way, the slopes of a level become the cotangents of its sums (slope times the cotangent
+// of the value), in their place. Where a residual connection needs the cotangents of the values
+// too, they take the place of the values, which nobody needs any more by then.
+#pragma once
+#include "energy.cuh"
+#include "sums.cuh"
+
+namespace snel {
+
+// Gradients tolerate bf16: their error is small beside that of the sampling.
+constexpr Precision BACKWARD = PRECISION == BF16X3 ? BF16 : PRECISION;
+
+// Adds sum_t factor_t values[t][j] to the slots of every column j of a level.
+template <int LEVEL, class T, class Factor>
+__device__ __forceinline__ void add_columns(const T* values, Factor factor, Sums& sums, int slot) {
+#pragma unroll
+    for (int i = 0; i < vector_slots(LEVEL); i++) {
+        const int j = threadIdx.x + i * THREADS;
+        if (j < padded_width(LEVEL)) {
+            float sum = 0.0f;
+            for (int t = 0; t < TILE; t++) {
+                sum = fmaf(factor(t), value_of(values[t * stride(LEVEL) + j]), sum);
+            }
+            sums[slot + i] += sum;
+        }
+    }
+}
+
+// The output weight's gradient, and cotangents of the last level's sums: c_t v_j slope_tj. Ends
+// with a barrier if there is a layer.
+__device__ __forceinline__ void backward_output(const Block& block, Sums& sums) {
+    const float* c = block.shared.cotangents;
+    add_columns<LAYERS>(block.values<LAYERS>(), [&](int t) { return c[t]; }, sums, OUTPUT_SLOT);
+    if constexpr (LAYERS > 0) {
+        const float* v = block.output_weight();
+        Hidden* slopes = block.slopes<LAYERS>();
+        constexpr int PAIRS = padded_width(LAYERS) / 2;
+        for (int i = threadIdx.x; i < TILE * PAIRS; i += THREADS) {
+            const int t = i / PAIRS, j = i % PAIRS * 2;
+            Hidden* at = slopes + t * stride(LAYERS) + j;
+            store_pair(at, c[t] * v[j] * value_of(at[0]), c[t] * v[j + 1] * value_of(at[1]));
+        }
+        __syncthreads();
+    }
+}
+
+// The cotangent of the value of level LEVEL, element (t, j), where a residual connection needs it.
+template <int LEVEL>
+__device__ __forceinline__ float value_cotangent(const Block& block, int t, int j) {
+    if constexpr (LEVEL == LAYERS) {
+        return block.shared.cotangents[t] * block.output_weight()[j];
+    } else {
+        return value_of(block.values<LEVEL>()[t * stride(LEVEL) + j]);
+    }
+}
+
+// Adds the gradient of the layer's weight, dZ^T H, and bias.
+template <int LAYER>
+__device__ __forceinline__ void layer_gradient(const Block& block, Sums& sums) {
+    using Result = GradientBlocks<LAYER>;
+    constexpr int SLOTS = Result::UNITS_DOWN * Result::UNITS_ACROSS * 4;
+    const Operand<Hidden, BY_DEPTH, TILES_SHARED> dz{block.slopes<LAYER>(), stride(LAYER)};
+    const Operand<Stored<LAYER - 1>, BY_DEPTH, TILES_SHARED> input{block.values<LAYER - 1>(),
+                                                                  stride(LAYER - 1)};
+    Result::template for_each<SUMS_IN_REGISTERS>([&](int own, int row, int column) {
+        Result result;
+        result.template add<BACKWARD, TILE>(dz, input, row, column);
+#pragma unroll
+        for (int place = 0; place < SLOTS; place++) {
+            sums[first_slot<LAYER>() + own * SLOTS + place] += result.sum(place);
+        }
+    });
+    add_columns<LAYER>(block.slopes<LAYER>(), [](int) { return 1.0f; }, sums, bias_slot<LAYER>());
+}
+
+// From the cotangents of layer LAYER's sums to those of the layer below, dZ W times the slopes.
+// Ends with a barrier.
+template <int LAYER>
+__device__ __forceinline__ void backward_layer(const Block& block) {
+    constexpr int BELOW = LAYER - 1;
+    using Result = Blocks<TILE, padded_width(BELOW)>;
+    const Operand<Hidden, BY_ROW, TILES_SHARED> dz{block.slopes<LAYER>(), stride(LAYER)};
+    const Operand<Stored<BELOW>, BY_DEPTH, WEIGHTS_SHARED> weight{block.weight<LAYER>(),
+                                                                  stride(BELOW)};
+    Hidden* slopes = block.slopes<BELOW>();
+    Result::template for_each<false>([&](int, int row, int column) {
+        Result result;
+        result.template add<BACKWARD, padded_width(LAYER)>(dz, weight, row, column);
+        Result::for_each_pair(row, column, [&](int place, int t, int j) {
+            float dh[2];
+            for (int i = 0; i < 2; i++) {
+                dh[i] = result.sum(place + i);
+                if constexpr (residual(LAYER)) dh[i] += value_cotangent<LAYER>(block, t, j + i);
+            }
+            if constexpr (residual(BELOW)) {
+                store_pair(block.values<BELOW>() + t * stride(BELOW) + j, dh[0], dh[1]);
+            }
+            Hidden* at = slopes + t * stride(BELOW) + j;
+            store_pair(at, dh[0] * value_of(at[0]), dh[1] * value_of(at[1]));
+        });
+    });
+    __syncthreads();
+}
+
+// Adds the tile's gradient to `sums`. All threads see the cotangents already; a barrier before
+// the tile's memory is used again is the caller's.
+__device__ __forceinline__ void backward(const Block& block, Sums& sums) {
+    backward_output(block, sums);
+    descending<LAYERS, 1>([&](auto layer) {
+        constexpr int LAYER = decltype(layer)::value;
+        layer_gradient<LAYER>(block, sums);
+        if constexpr (LAYER > 1) {
+            // The values below are overwritten where a residual connection wants their cotangents.
+            if constexpr (residual(LAYER - 1)) __syncthreads();
+            backward_layer<LAYER>(block);
+        }
+    });
+}
+
+}  // namespace snel

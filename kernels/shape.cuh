@@ -1,0 +1,147 @@
+// The shape that the kernels are compiled for, as constants.
+//
+// Macros, all integers: SNEL_DIM (values of a point), SNEL_WIDTHS (hidden widths, comma between
+// them, may be empty), SNEL_ACTIVATION, SNEL_RESIDUAL, SNEL_PRECISION, SNEL_TILE (points of a
+// tile, a multiple of 16), SNEL_THREADS (of a block, whole warps, at least a tile),
+// SNEL_WEIGHTS_SHARED and SNEL_TILES_SHARED (where operands are kept: 1 in shared memory, 0 in
+// global), SNEL_SUMS_IN_REGISTERS (where a chunk's gradient is kept).
+//
+// Level 0 is the point, level i the output of hidden layer i; layer i goes from level i - 1 to i.
+// Everything is padded to 16 with zeros, so that matrix fragments are whole.
+#pragma once
+#include "primitives.cuh"
+
+namespace snel {
+
+enum Activation { SILU, RELU, TANH, GELU, SOFTPLUS };
+// How products are made. BF16X3 splits each operand in two bf16 and leaves out the product of the
+// two small parts; it is used forward only.
+enum Precision { FP32, TF32, BF16X3, BF16 };
+
+constexpr Activation ACTIVATION = static_cast<Activation>(SNEL_ACTIVATION);
+constexpr Precision PRECISION = static_cast<Precision>(SNEL_PRECISION);
+constexpr int TILE = SNEL_TILE;
+constexpr int THREADS = SNEL_THREADS;
+constexpr int WARPS = THREADS / WARP;
+constexpr bool WEIGHTS_SHARED = SNEL_WEIGHTS_SHARED;
+constexpr bool TILES_SHARED = SNEL_TILES_SHARED;
+constexpr bool SUMS_IN_REGISTERS = SNEL_SUMS_IN_REGISTERS;
+
+static_assert(TILE % 16 == 0 && THREADS % WARP == 0 && THREADS >= TILE, "see shape.rs");
+
+// Values and weights of hidden layers. Points and the weights of the first layer stay float:
+// log-weights need the point that densities are evaluated at.
+template <bool HALF>
+struct HiddenOf {
+    using Type = float;
+};
+template <>
+struct HiddenOf<true> {
+    using Type = Bf16;
+};
+using Hidden = HiddenOf<PRECISION == BF16>::Type;
+
+template <int LEVEL>
+struct StoredAs {
+    using Type = Hidden;
+};
+template <>
+struct StoredAs<0> {
+    using Type = float;
+};
+// Of the values of a level, and of the weights of the layer that reads them.
+template <int LEVEL>
+using Stored = typename StoredAs<LEVEL>::Type;
+
+__host__ __device__ constexpr int layers() {
+    const int levels[] = {SNEL_DIM, SNEL_WIDTHS};
+    return sizeof(levels) / sizeof(levels[0]) - 1;
+}
+constexpr int LAYERS = layers();
+
+__host__ __device__ constexpr int width(int level) {
+    const int levels[] = {SNEL_DIM, SNEL_WIDTHS};
+    return levels[level];
+}
+
+__host__ __device__ constexpr int padded(int n) { return (n + 15) / 16 * 16; }
+__host__ __device__ constexpr int padded_width(int level) { return padded(width(level)); }
+
+__host__ __device__ constexpr bool residual(int layer) {
+    return SNEL_RESIDUAL && layer > 1 && layer <= LAYERS && width(layer) == width(layer - 1);
+}
+
+// Distance of the rows of a level's values, and of the weights that read them: 16 bytes more than
+// a row, so that the same column of neighbouring rows is in different banks.
+__host__ __device__ constexpr int stride(int level) {
+    return padded_width(level) + (level > 0 && PRECISION == BF16 ? 8 : 4);
+}
+__host__ __device__ constexpr int stored_bytes(int level) {
+    return level > 0 && PRECISION == BF16 ? 2 : 4;
+}
+
+// Offsets in the flat parameter vector: per layer the weight, outputs x inputs, and the bias
+// after it; then the output weight; then b.
+__host__ __device__ constexpr int weight_offset(int layer) {
+    int offset = 0;
+    for (int i = 1; i < layer; i++) offset += width(i) * width(i - 1) + width(i);
+    return offset;
+}
+__host__ __device__ constexpr int bias_offset(int layer) {
+    return weight_offset(layer) + width(layer) * width(layer - 1);
+}
+constexpr int OUTPUT_OFFSET = weight_offset(LAYERS + 1);
+constexpr int B_OFFSET = OUTPUT_OFFSET + width(LAYERS);
+constexpr int PARAMETERS = B_OFFSET + 1;
+
+// The packed copy of the parameters: weights padded as operands, then biases and output weight
+// as padded floats. Bytes.
+__host__ __device__ constexpr int packed_weight(int layer) {
+    int offset = 0;
+    for (int i = 1; i < layer; i++) {
+        offset += padded_width(i) * stride(i - 1) * stored_bytes(i - 1);
+    }
+    return offset;
+}
+constexpr int PACKED_VECTORS = packed_weight(LAYERS + 1);
+// Of floats: the bias of layer i, and behind the last one the output weight.
+__host__ __device__ constexpr int packed_vector(int layer) {
+    int offset = 0;
+    for (int i = 1; i < layer; i++) offset += padded_width(i);
+    return offset;
+}
+constexpr int VECTORS = packed_vector(LAYERS + 1) + padded_width(LAYERS);
+constexpr int PACKED_BYTES = PACKED_VECTORS + 4 * VECTORS;
+
+// A tile's memory: the values of every level, then the slopes of every hidden level. Bytes.
+__host__ __device__ constexpr int values_offset(int level) {
+    int offset = 0;
+    for (int i = 0; i < level; i++) offset += TILE * stride(i) * stored_bytes(i);
+    return offset;
+}
+__host__ __device__ constexpr int slopes_offset(int level) {
+    return values_offset(LAYERS + 1) + values_offset(level) - values_offset(1);
+}
+constexpr int TILE_BYTES = slopes_offset(LAYERS + 1);
+
+// Calls `f` with a Constant for every integer of FIRST..=LAST, up or down.
+template <int VALUE>
+struct Constant {
+    static constexpr int value = VALUE;
+};
+template <int FIRST, int LAST, class F>
+__device__ __forceinline__ void ascending(F&& f) {
+    if constexpr (FIRST <= LAST) {
+        f(Constant<FIRST>{});
+        ascending<FIRST + 1, LAST>(f);
+    }
+}
+template <int FIRST, int LAST, class F>
+__device__ __forceinline__ void descending(F&& f) {
+    if constexpr (FIRST >= LAST) {
+        f(Constant<FIRST>{});
+        descending<FIRST - 1, LAST>(f);
+    }
+}
+
+}  // namespace snel

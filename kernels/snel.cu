@@ -1,0 +1,122 @@
+// The kernels. Each takes one struct of arguments.cuh by value.
+//
+// Reading order: shape (what is known when this is compiled), tile (a block's memory), step (a
+// block's work), then what it does to a tile: sample, energy, objective, gradient, exact. product
+// and fragment make the matrix products of energy and gradient; primitives holds the instructions.
+// After a step, update moves the parameters.
+#include "step.cuh"
+#include "update.cuh"
+
+namespace snel {
+
+// The packed copy of the parameters, zeros in the padding. One thread an element.
+template <int LAYER>
+__device__ __forceinline__ void pack_weight(const PackArguments& a, int own, int all) {
+    using Below = Stored<LAYER - 1>;
+    auto* to = reinterpret_cast<Below*>(a.packed + packed_weight(LAYER));
+    constexpr int PAIRS = stride(LAYER - 1) / 2;
+    for (int i = own; i < padded_width(LAYER) * PAIRS; i += all) {
+        const int n = i / PAIRS, k = i % PAIRS * 2;
+        const float* row = a.parameters + weight_offset(LAYER) + n * width(LAYER - 1);
+        float pair[2];
+        for (int j = 0; j < 2; j++) {
+            pair[j] = n < width(LAYER) && k + j < width(LAYER - 1) ? row[k + j] : 0.0f;
+        }
+        store_pair(to + n * stride(LAYER - 1) + k, pair[0], pair[1]);
+    }
+}
+
+__device__ __forceinline__ void pack_vector(const PackArguments& a, int level, int from, int to,
+                                            int own, int all) {
+    auto* vectors = reinterpret_cast<float*>(a.packed + PACKED_VECTORS);
+    for (int j = own; j < padded_width(level); j += all) {
+        vectors[to + j] = j < width(level) ? a.parameters[from + j] : 0.0f;
+    }
+}
+
+}  // namespace snel
+
+extern "C" __global__ void snel_pack(snel::PackArguments a) {
+    using namespace snel;
+    const int own = blockIdx.x * blockDim.x + threadIdx.x, all = gridDim.x * blockDim.x;
+    ascending<1, LAYERS>([&](auto layer) {
+        constexpr int LAYER = decltype(layer)::value;
+        pack_weight<LAYER>(a, own, all);
+        pack_vector(a, LAYER, bias_offset(LAYER), packed_vector(LAYER), own, all);
+    });
+    pack_vector(a, LAYERS, OUTPUT_OFFSET, packed_vector(LAYERS + 1), own, all);
+}
+
+extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
+    snel_step(snel::StepArguments a) {
+    using namespace snel;
+    const Block block(a.model);
+    Sums sums(a.sums);
+    const double b = a.model.parameters[B_OFFSET];
+    block.load_parameters(a.model);
+    for (;;) {
+        const u32 index = next_chunk(a, block.shared);
+        if (index >= a.n_chunks) return;
+        work_on(block, a, index, b, sums);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
+    snel_score(snel::ScoreArguments a) {
+    using namespace snel;
+    const Block block(a.model);
+    block.load_parameters(a.model);
+    for (u64 first = static_cast<u64>(blockIdx.x) * TILE; first < a.count;
+         first += static_cast<u64>(gridDim.x) * TILE) {
+        const u64 left = a.count - first;
+        const int count = left < TILE ? left : TILE, t = threadIdx.x;
+        float* points = block.values<0>();
+        if (a.is_sample) {
+            const Source source{a.model.seed, a.stream, a.step};
+            draw_samples(a.model.proposal, source, a.first + first, count, block.shared.origins,
+                         points);
+        } else {
+            load_points(a.points + first * width(0), count, points);
+        }
+        __syncthreads();
+        log_densities(block, a.model, true, true);
+        forward(block);
+        if (t < count) {
+            const Shared& found = block.shared;
+            a.scored[first + t] = {found.energies[t], found.log_base[t], found.log_proposal[t]};
+        }
+        // Nobody overwrites points before the barrier inside of the next draw_samples.
+        if (a.is_sample) {
+            for (int i = t; i < count * width(0); i += THREADS) {
+                const int row = i / width(0), d = i % width(0);
+                a.points[first * width(0) + i] = points[row * stride(0) + d];
+            }
+        }
+    }
+}
+
+extern "C" __global__ void snel_norm(snel::UpdateArguments a) { snel::norm_part(a); }
+
+extern "C" __global__ void snel_update(snel::UpdateArguments a) {
+    using namespace snel;
+    const double norm = norm_of(a);
+    const double clip = norm > a.clip_norm ? __ddiv_rn(a.clip_norm, norm) : 1.0;
+    const int own = blockIdx.x * blockDim.x + threadIdx.x, all = gridDim.x * blockDim.x;
+    for (int i = own; i < PARAMETERS; i += all) {
+        update_one(a, i, clip);
+        if (i == B_OFFSET) {
+            a.result[0] = norm;
+            a.result[1] = a.parameters[i];
+        }
+    }
+}
+
+extern "C" __global__ void snel_sizes(snel::SizesArguments a) {
+    using namespace snel;
+    if (blockIdx.x != 0 || threadIdx.x != 0) return;
+    a.sizes[0] = SHARED_BYTES;
+    a.sizes[1] = PACKED_BYTES;
+    a.sizes[2] = TILES_SHARED ? 0 : TILE_BYTES;
+    a.sizes[3] = SUMS_IN_REGISTERS ? 0 : SUM_SLOTS;
+    a.sizes[4] = PARAMETERS;
+}
