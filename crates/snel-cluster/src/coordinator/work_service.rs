@@ -23,7 +23,7 @@ use crate::coordinator::outbox::{Outbox, outbox};
 use crate::coordinator::runner::Input;
 use crate::frame::Assembler;
 use crate::limits::{state_limit, sum_limit};
-use crate::machine::{Event, GroupId, MemberId, Position, Shape, Verdict};
+use crate::machine::{Digest, Event, GroupId, MemberId, Position, RoundId, Shape, Verdict};
 use crate::wire;
 
 /// Messages of one worker that may wait at its run.
@@ -166,19 +166,7 @@ impl Connection {
                 self.stands_at(&ready.run, ready.round);
                 let round = wire::round_from_wire(ready.round);
                 let digest = wire::digest_from_wire(&ready.digest).ok_or_else(bad_digest)?;
-                let event = match ready.group {
-                    0 => Event::Ready { member, round, digest },
-                    group => Event::Reduced {
-                        member,
-                        group: GroupId(group),
-                        round,
-                        verdict: match ready.redo {
-                            true => Verdict::Redo { digest },
-                            false => Verdict::Step { digest, refused: ready.refused },
-                        },
-                        took: Duration::from_micros(ready.took_us),
-                    },
-                };
+                let event = said_ready(member, round, digest, &ready);
                 (Some(ready.run), Input::Event(event))
             }
             Message::Snapshot(frame) => {
@@ -282,6 +270,20 @@ impl Connection {
     fn shape(&self) -> Result<&Shape, Status> {
         self.shape.as_ref().ok_or_else(|| Status::failed_precondition("a body before Prepared"))
     }
+}
+
+/// A member holds a sum: the coordinator's, or that of its group.
+fn said_ready(member: MemberId, round: RoundId, digest: Digest, ready: &v1::Ready) -> Event {
+    if ready.group == 0 {
+        return Event::Ready { member, round, digest };
+    }
+    let verdict = if ready.redo {
+        Verdict::Redo { digest }
+    } else {
+        Verdict::Step { digest, refused: ready.refused }
+    };
+    let took = Duration::from_micros(ready.took_us);
+    Event::Reduced { member, group: GroupId(ready.group), round, verdict, took }
 }
 
 /// What a worker says of its error, for people.
