@@ -17,6 +17,7 @@ use snel_core::problem::{Base, Model, Problem};
 use snel_core::rows::{Matrix, Rows};
 use snel_core::step::{StepFault, reduce_step, room_for};
 use snel_cpu::{CpuEngine, CpuError, InstructionSet, Peak};
+use snel_cuda::driver::memory_taken;
 
 use crate::compute::{Compute, ComputeError, Device};
 use crate::evaluate::log_weights;
@@ -156,6 +157,9 @@ pub struct StepReport {
     pub fraction_of_peak: Option<f64>,
     /// Largest resident memory of this process so far, where the system tells.
     pub peak_memory_mib: Option<f64>,
+    /// Bytes of the GPU's memory that are taken while the engine lives: by it, by the driver, and by
+    /// whatever else runs there. None on a CPU.
+    pub device_bytes: Option<u64>,
 }
 
 /// Why nothing was measured.
@@ -226,8 +230,9 @@ impl StepBench {
         }
         let mut report = self.report(&problem, times, peaks, refused);
         report.device = device.to_string();
-        if !on_cpu {
+        if let Device::Cuda(index) = device {
             report.instruction_set = engine.fingerprint().arithmetic;
+            report.device_bytes = memory_taken(index).ok();
         }
         Ok(report)
     }
@@ -299,6 +304,7 @@ impl StepBench {
             peak_gflops,
             fraction_of_peak: peak_gflops.map(|peak| gflops / peak),
             peak_memory_mib: peak_memory_mib(),
+            device_bytes: None,
         }
     }
 }
@@ -321,6 +327,7 @@ fn peak_memory_mib() -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::Precision;
 
     #[test]
     fn every_proposal_is_measured() {
@@ -333,7 +340,12 @@ mod tests {
                 batch: 50,
                 activation: Activation::Tanh,
                 proposal,
-                compute: Compute { device: Device::Cpu, threads: 2, say: |_| {} },
+                compute: Compute {
+                    device: Device::Cpu,
+                    precision: Precision::Bf16x3,
+                    threads: 2,
+                    say: |_| {},
+                },
                 instruction_set: InstructionSet::best(),
                 length: Length::Steps(4),
             };
@@ -341,6 +353,7 @@ mod tests {
             assert_eq!((report.steps, report.refused), (4, 0), "{proposal:?}");
             assert!(report.min_ms <= report.median_ms && report.median_ms <= report.max_ms);
             assert!(report.gflops > 0.0 && report.peak_gflops.unwrap() > 0.0);
+            assert_eq!(report.device_bytes, None);
         }
     }
 }

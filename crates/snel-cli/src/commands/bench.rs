@@ -8,7 +8,7 @@ use snel_train::bench::{Length, StepBench};
 use crate::args::BenchStepArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{count, json, out, table};
+use crate::output::{bytes, count, json, out, table};
 
 pub(crate) fn step(args: &BenchStepArgs) -> Result<Exit, Failure> {
     let bench = StepBench {
@@ -32,7 +32,7 @@ pub(crate) fn step(args: &BenchStepArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let memory = report.peak_memory_mib.map_or("unknown".to_owned(), |mib| format!("{mib:.0} MiB"));
-    table(&[
+    let mut rows = vec![
         ("parameters", count(report.parameters)),
         ("points of a step", count(report.samples + report.batch)),
         ("threads", report.threads.to_string()),
@@ -60,7 +60,9 @@ pub(crate) fn step(args: &BenchStepArgs) -> Result<Exit, Failure> {
             },
         ),
         ("peak memory", memory),
-    ]);
+    ];
+    rows.extend(report.device_bytes.map(|taken| ("memory taken on the GPU", bytes(taken))));
+    table(&rows);
     out("");
     out(
         "GFLOP/s are 6 parameters (M + n) / time; the peak is a loop of multiply-adds, timed between",

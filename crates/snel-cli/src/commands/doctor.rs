@@ -8,6 +8,8 @@ use snel_cuda::driver::cache::Cache;
 use snel_cuda::driver::gpus;
 use snel_cuda::driver::library::Library;
 use snel_cuda::driver::target::OLDEST;
+use snel_cuda::nccl;
+use snel_cuda::nccl::LoadError;
 
 use crate::args::DoctorArgs;
 use crate::exit::Exit;
@@ -51,7 +53,11 @@ struct Part {
     found: bool,
     path: Option<PathBuf>,
     version: Option<String>,
-    remedy: Option<&'static str>,
+    /// What newer versions can do, and this one can.
+    abilities: Vec<&'static str>,
+    /// Why it is not found.
+    fault: Option<String>,
+    remedy: Option<String>,
 }
 
 pub(crate) fn run(args: &DoctorArgs) -> Exit {
@@ -85,22 +91,59 @@ fn examine() -> Document {
         gpus: gpus.collect(),
         gpus_unknown,
         driver: kernel_module(),
-        libraries: Library::ALL.map(library).into(),
+        libraries: Library::ALL.into_iter().map(library).chain([nccl()]).collect(),
         kernel_cache: Cache::of_user().map(|cache| cache.folder().to_path_buf()),
         scratch: std::env::temp_dir(),
     }
 }
 
 fn library(library: Library) -> Part {
-    let found = library.find().ok();
+    let found = library.find();
     Part {
         name: library.name(),
         purpose: library.purpose(),
-        found: found.is_some(),
-        remedy: found.is_none().then(|| library.remedy()),
-        path: found.as_ref().and_then(|f| f.path.clone()),
-        version: found.and_then(|f| f.version),
+        found: found.is_ok(),
+        abilities: Vec::new(),
+        remedy: found.is_err().then(|| library.remedy().to_owned()),
+        fault: found.as_ref().err().map(|missing| missing.looked_for.clone()),
+        path: found.as_ref().ok().and_then(|f| f.path.clone()),
+        version: found.ok().and_then(|f| f.version),
     }
+}
+
+/// NCCL, as a run would load it.
+fn nccl() -> Part {
+    let found = nccl::Library::load();
+    let purpose =
+        "is for sums between GPUs; no command uses it yet: sums go through the coordinator";
+    let mut part = Part {
+        name: "NCCL",
+        purpose,
+        found: found.is_ok(),
+        path: None,
+        version: None,
+        abilities: Vec::new(),
+        fault: None,
+        remedy: None,
+    };
+    match found {
+        Ok(library) => {
+            let can = library.abilities();
+            let all = [("shrink", can.shrink), ("revoke", can.revoke), ("grow", can.grow)];
+            part.abilities =
+                all.into_iter().filter(|(_, can)| *can).map(|(name, _)| name).collect();
+            part.path = library.path();
+            part.version = Some(library.version().to_string());
+        }
+        Err(error) => {
+            part.fault = Some(match error {
+                LoadError::NotFound { tried } => tried,
+                unfit => unfit.to_string(),
+            });
+            part.remedy = Some(LoadError::remedy());
+        }
+    }
+    part
 }
 
 /// The version of the driver that is loaded into the Linux kernel.
@@ -130,7 +173,8 @@ fn print(document: &Document) {
     for missing in document.libraries.iter().filter(|library| !library.found) {
         out("");
         out(&format!("{} {}.", missing.name, missing.purpose));
-        out(&format!("To get it: {}.", missing.remedy.unwrap_or_default()));
+        out(&format!("Not found: {}.", missing.fault.as_deref().unwrap_or_default()));
+        out(&format!("To get it: {}.", missing.remedy.as_deref().unwrap_or_default()));
     }
 }
 
@@ -150,10 +194,14 @@ fn described(gpu: &Gpu) -> String {
 
 fn place(library: &Part) -> String {
     let path = library.path.as_ref().map(|path| path.display().to_string());
+    let abilities = match &library.abilities[..] {
+        [] => String::new(),
+        all => format!(" (can {})", all.join(", ")),
+    };
     match (&library.version, path) {
         _ if !library.found => "not found".to_owned(),
-        (Some(version), Some(path)) => format!("{version} in {path}"),
-        (Some(version), None) => version.clone(),
+        (Some(version), Some(path)) => format!("{version} in {path}{abilities}"),
+        (Some(version), None) => format!("{version}{abilities}"),
         (None, Some(path)) => path,
         (None, None) => "found".to_owned(),
     }

@@ -83,7 +83,8 @@ pub struct GpuKernel {
     function: CudaFunction,
 }
 
-/// A GPU and its stream.
+/// A GPU and its stream. A clone is the same stream.
+#[derive(Debug, Clone)]
 pub(super) struct Context {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
@@ -149,6 +150,14 @@ pub(super) fn info(index: u32) -> Result<GpuInfo, DriverError> {
             CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
         )? as u32,
     })
+}
+
+/// Bytes that are taken of GPU `index`'s memory, whoever has taken them.
+pub(super) fn memory_taken(index: u32) -> Result<u64, DriverError> {
+    let context = CudaContext::new(index as usize).does("cuDevicePrimaryCtxRetain")?;
+    context.bind_to_thread().does("cuCtxSetCurrent")?;
+    let (free, total) = result::mem_get_info().does("cuMemGetInfo")?;
+    Ok(total.saturating_sub(free) as u64)
 }
 
 impl Context {
@@ -218,6 +227,22 @@ impl Context {
         self.stream.synchronize().does("cuStreamSynchronize")?;
         // What failed where nothing could be returned: when memory was freed.
         self.context.check_err().does("an earlier call")
+    }
+
+    /// True if all work is done. Never waits.
+    pub(super) fn is_idle(&self) -> Result<bool, DriverError> {
+        // SAFETY: the stream lives as long as `self`.
+        let status = unsafe { sys::cuStreamQuery(self.stream.cu_stream()) };
+        if status == sys::CUresult::CUDA_ERROR_NOT_READY {
+            return Ok(false);
+        }
+        status.result().does("cuStreamQuery")?;
+        Ok(true)
+    }
+
+    /// The driver's handle of the stream.
+    pub(super) fn stream_handle(&self) -> u64 {
+        self.stream.cu_stream() as u64
     }
 
     /// Loads compiled kernels and finds those of these names. Each may use all shared memory that a

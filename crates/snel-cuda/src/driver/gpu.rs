@@ -10,6 +10,7 @@ use super::compilation::{Compilation, Sources};
 use super::cuda::{self, Context, DriverError, GpuKernel, GpuMemory, GpuStream};
 use super::nvrtc::{Nvrtc, NvrtcError};
 use super::pinned::Pinned;
+use super::stream::GpuStream;
 use super::target::Target;
 use super::{GpuInfo, OpenError};
 use crate::device::{Device, DeviceError, Grid, Memory, Program};
@@ -85,6 +86,11 @@ impl Gpu {
     /// What there is to know about it.
     pub fn info(&self) -> &GpuInfo {
         &self.info
+    }
+
+    /// The stream of all its copies and launches, for a communicator of NCCL's.
+    pub fn stream(&self) -> GpuStream {
+        GpuStream(self.context.clone())
     }
 
     /// Tells people what they should hear by `say`; at first nobody listens.

@@ -1,4 +1,4 @@
-//! Libraries of CUDA that are looked for at run time.
+//! Libraries of CUDA that are looked for at run time. NCCL is [`crate::nccl::Library`]'s matter.
 
 #![allow(unsafe_code)]
 
@@ -14,8 +14,6 @@ pub enum Library {
     Driver,
     /// The compiler of kernels, `libnvrtc`.
     Nvrtc,
-    /// Sums between GPUs, `libnccl`.
-    Nccl,
     /// Matrix products, `libcublasLt`.
     CublasLt,
 }
@@ -41,14 +39,13 @@ pub struct Missing {
 
 impl Library {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Driver, Self::Nvrtc, Self::Nccl, Self::CublasLt];
+    pub const ALL: [Self; 3] = [Self::Driver, Self::Nvrtc, Self::CublasLt];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Driver => "NVIDIA driver",
             Self::Nvrtc => "NVRTC",
-            Self::Nccl => "NCCL",
             Self::CublasLt => "cuBLASLt",
         }
     }
@@ -58,7 +55,6 @@ impl Library {
         match self {
             Self::Driver => "runs work on NVIDIA GPUs",
             Self::Nvrtc => "compiles the GPU kernels for the model at hand",
-            Self::Nccl => "sums gradients between GPUs; without it they go through the coordinator",
             Self::CublasLt => "is for layers wider than the kernels take; nothing uses it yet",
         }
     }
@@ -73,10 +69,6 @@ impl Library {
             Self::Nvrtc => {
                 "install the CUDA toolkit, or `pip install nvidia-cuda-nvrtc` and add the folder of \
                  its libnvrtc.so to LD_LIBRARY_PATH"
-            }
-            Self::Nccl => {
-                "install NCCL, or `pip install nvidia-nccl-cu13` and add the folder of its \
-                 libnccl.so.2 to LD_LIBRARY_PATH"
             }
             Self::CublasLt => {
                 "install the CUDA toolkit, or `pip install nvidia-cublas` and add the folder of its \
@@ -110,7 +102,6 @@ impl Library {
         match self {
             Self::Driver => cudarc::get_lib_name_candidates("cuda"),
             Self::Nvrtc => cudarc::get_lib_name_candidates("nvrtc"),
-            Self::Nccl => own(&["libnccl.so.2", "libnccl.so"]),
             Self::CublasLt => own(&["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]),
         }
     }
@@ -120,7 +111,7 @@ impl Library {
         match self {
             Self::Driver => "libcuda.so, libcuda.so.1".to_owned(),
             Self::Nvrtc => "libnvrtc.so, libnvrtc.so.13, libnvrtc.so.12".to_owned(),
-            Self::Nccl | Self::CublasLt => self.names().join(", "),
+            Self::CublasLt => self.names().join(", "),
         }
     }
 
@@ -128,21 +119,18 @@ impl Library {
         match self {
             Self::Driver => "libcuda.so",
             Self::Nvrtc => "libnvrtc.so",
-            Self::Nccl => "libnccl.so",
             Self::CublasLt => "libcublasLt.so",
         }
     }
 
     /// The file behind a loaded library, from the list of what this process has mapped.
     fn path(self) -> Option<PathBuf> {
-        let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-        mapped(&maps, self.stem())
+        file_of(self.stem())
     }
 
     fn version(self, loaded: &Loaded) -> Option<String> {
         match self {
             Self::Driver => cuda_version(one_number(loaded, b"cuDriverGetVersion\0")?),
-            Self::Nccl => packed_version(one_number(loaded, b"ncclGetVersion\0")?),
             Self::Nvrtc => {
                 type Call = unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int;
                 // SAFETY: this is the type of `nvrtcVersion` in every release.
@@ -179,9 +167,16 @@ fn cuda_version(number: i64) -> Option<String> {
     (number > 0).then(|| format!("{}.{}", number / 1000, number % 1000 / 10))
 }
 
-/// `22705` as `2.27.5`.
+/// `120803` as `12.8.3`.
 fn packed_version(number: i64) -> Option<String> {
     (number > 0).then(|| format!("{}.{}.{}", number / 10_000, number % 10_000 / 100, number % 100))
+}
+
+/// The file that this process has loaded whose name begins with `stem`, as in `libnccl.so`; where the
+/// system tells.
+pub(crate) fn file_of(stem: &str) -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    mapped(&maps, stem)
 }
 
 /// The first mapped file whose name begins with `stem`.
@@ -200,7 +195,6 @@ mod tests {
     fn versions_are_read_as_their_makers_write_them() {
         assert_eq!(cuda_version(13_000).unwrap(), "13.0");
         assert_eq!(cuda_version(12_080).unwrap(), "12.8");
-        assert_eq!(packed_version(22_705).unwrap(), "2.27.5");
         assert_eq!(packed_version(120_803).unwrap(), "12.8.3");
         assert_eq!(cuda_version(0), None);
     }

@@ -28,3 +28,17 @@ pub struct GpuInfo {
 pub fn gpus() -> Result<Vec<GpuInfo>, OpenError> {
     (0..cuda::count()?).map(|index| Ok(cuda::info(index)?)).collect()
 }
+
+/// Bytes that are taken of the memory of GPU `index`, by this process and all others: memory, and
+/// what the driver needs for itself.
+///
+/// # Errors
+/// [`OpenError::Missing`] without a driver, [`OpenError::NoSuch`] without that GPU,
+/// [`OpenError::Cuda`] if the driver fails.
+pub fn memory_taken(index: u32) -> Result<u64, OpenError> {
+    let found = cuda::count()?;
+    if index >= found {
+        return Err(OpenError::NoSuch { index, found });
+    }
+    Ok(cuda::memory_taken(index)?)
+}

@@ -13,7 +13,7 @@
 //! tested without one.
 //!
 //! Reading order: `gpu`, then `cuda` (the driver's calls) and `compilation`, `nvrtc`, `cache` (from
-//! sources to machine code); `library` and `list` are what `snel doctor` asks.
+//! sources to machine code); `stream` is for NCCL; `library` and `list` are what `snel doctor` asks.
 
 pub mod cache;
 pub mod compilation;
@@ -24,9 +24,11 @@ pub mod library;
 mod list;
 pub mod nvrtc;
 mod pinned;
+mod stream;
 pub mod target;
 
 pub use cuda::{DriverError, GpuKernel, GpuMemory, GpuStream};
 pub use error::OpenError;
 pub use gpu::Gpu;
-pub use list::{GpuInfo, gpus};
+pub use list::{GpuInfo, gpus, memory_taken};
+pub use stream::GpuStream;

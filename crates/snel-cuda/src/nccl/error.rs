@@ -51,12 +51,7 @@ impl fmt::Display for ResultCode {
 #[non_exhaustive]
 pub enum LoadError {
     /// No file of the names that it has could be opened.
-    #[error(
-        "NCCL was not found: {tried}. Install NCCL {} or later (Debian's libnccl2, or \
-         nvidia-nccl-cu13 of PyPI), or name its file in {}",
-        super::library::OLDEST,
-        super::library::VARIABLE
-    )]
+    #[error("NCCL was not found: {tried}. To get it: {}", Self::remedy())]
     NotFound {
         /// What was tried, with what the loader said.
         tried: String,
@@ -88,6 +83,18 @@ pub enum LoadError {
         /// Its version.
         found: Version,
     },
+}
+
+impl LoadError {
+    /// How to get a library that can be used.
+    pub fn remedy() -> String {
+        format!(
+            "install NCCL {} or later (Debian's libnccl2, or nvidia-nccl-cu13 of PyPI with the \
+             folder of its libnccl.so.2 in LD_LIBRARY_PATH), or name its file in {}",
+            super::library::OLDEST,
+            super::library::VARIABLE
+        )
+    }
 }
 
 /// Why a communicator could not do what it was asked. Unless it says otherwise, the communicator

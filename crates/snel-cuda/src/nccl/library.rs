@@ -8,8 +8,10 @@ use std::collections::HashSet;
 use std::env;
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use crate::driver::library::file_of;
 use crate::nccl::abi::{self, RawCommunicator, UniqueId};
 use crate::nccl::communicator::Place;
 use crate::nccl::error::{LoadError, NcclError, ResultCode};
@@ -158,6 +160,14 @@ impl Library {
     /// The file that it was loaded from, as it was named.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// Where that file is, as far as can be told: the loader finds names without a folder itself.
+    pub fn path(&self) -> Option<PathBuf> {
+        if self.file.contains('/') {
+            return Some(PathBuf::from(&self.file));
+        }
+        file_of(NAMES[1])
     }
 
     /// What it can do besides what is needed.

@@ -23,7 +23,7 @@ fn what_is_needed_is_said_when_nothing_is_found() {
     let text = error.to_string();
     assert!(text.starts_with("NCCL was not found: /nowhere/libnccl.so.2 ("), "{text}");
     assert!(text.contains("/nowhere/libnccl.so ("), "{text}");
-    assert!(text.contains("Install NCCL 2.25.0 or later"), "{text}");
+    assert!(text.contains("install NCCL 2.25.0 or later"), "{text}");
     assert!(text.ends_with("or name its file in SNEL_NCCL_LIB"), "{text}");
 }
 

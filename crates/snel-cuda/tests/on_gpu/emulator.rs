@@ -7,7 +7,8 @@ use snel_cuda::sources;
 /// The GPU of the tests.
 pub(crate) struct Emulator(Gpu);
 
-fn index() -> Option<u32> {
+/// The number of the GPU to test on.
+pub(crate) fn index() -> Option<u32> {
     let device = std::env::var("SNEL_TEST_DEVICE").ok()?;
     let index = device.strip_prefix("cuda:").and_then(|index| index.parse().ok());
     Some(index.unwrap_or_else(|| panic!("SNEL_TEST_DEVICE is {device}, not like cuda:0")))
