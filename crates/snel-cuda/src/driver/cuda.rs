@@ -19,7 +19,6 @@ use super::library::Library;
 use super::target::{Capability, Target};
 use super::{GpuInfo, OpenError};
 use crate::device::{Grid, Memory};
-use crate::nccl::{Stream, StreamError};
 
 /// A failed call of the driver, in CUDA's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,31 +89,6 @@ pub(super) struct Context {
     stream: Arc<CudaStream>,
 }
 
-/// The stream of a [`super::Gpu`], as NCCL is given it.
-pub struct GpuStream {
-    context: Arc<CudaContext>,
-    stream: Arc<CudaStream>,
-}
-
-impl Stream for GpuStream {
-    fn enter(&self) -> Result<(), StreamError> {
-        Ok(self.context.bind_to_thread().does("cuCtxSetCurrent")?)
-    }
-
-    fn handle(&self) -> u64 {
-        self.stream.cu_stream() as u64
-    }
-
-    fn is_idle(&self) -> Result<bool, StreamError> {
-        // SAFETY: the stream lives, and its context is this thread's since `enter`.
-        match unsafe { sys::cuStreamQuery(self.stream.cu_stream()) } {
-            sys::CUresult::CUDA_SUCCESS => Ok(true),
-            sys::CUresult::CUDA_ERROR_NOT_READY => Ok(false),
-            failed => Err(named(result::DriverError(failed), "cuStreamQuery").into()),
-        }
-    }
-}
-
 /// GPUs that the driver has.
 pub(super) fn count() -> Result<u32, OpenError> {
     Library::Driver.find()?;
@@ -173,11 +147,6 @@ impl Context {
     /// Makes the context this thread's, as each call of the driver needs it.
     pub(super) fn bind(&self) -> Result<(), DriverError> {
         self.context.bind_to_thread().does("cuCtxSetCurrent")
-    }
-
-    /// The stream, for others who give it work.
-    pub(super) fn stream(&self) -> GpuStream {
-        GpuStream { context: self.context.clone(), stream: self.stream.clone() }
     }
 
     /// Memory full of zeros.

@@ -7,7 +7,7 @@ use std::error::Error;
 
 use super::cache::Cache;
 use super::compilation::{Compilation, Sources};
-use super::cuda::{self, Context, DriverError, GpuKernel, GpuMemory, GpuStream};
+use super::cuda::{self, Context, DriverError, GpuKernel, GpuMemory};
 use super::nvrtc::{Nvrtc, NvrtcError};
 use super::pinned::Pinned;
 use super::stream::GpuStream;
@@ -98,11 +98,6 @@ impl Gpu {
     pub fn saying(mut self, say: fn(&str)) -> Self {
         self.say = say;
         self
-    }
-
-    /// Its stream: what is given to it is done after all that this GPU was asked before.
-    pub fn stream(&self) -> GpuStream {
-        self.context.stream()
     }
 
     fn failed(&self, action: impl Into<String>) -> impl FnOnce(DriverError) -> DeviceError {

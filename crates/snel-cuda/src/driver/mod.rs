@@ -27,7 +27,7 @@ mod pinned;
 mod stream;
 pub mod target;
 
-pub use cuda::{DriverError, GpuKernel, GpuMemory, GpuStream};
+pub use cuda::{DriverError, GpuKernel, GpuMemory};
 pub use error::OpenError;
 pub use gpu::Gpu;
 pub use list::{GpuInfo, gpus, memory_taken};
