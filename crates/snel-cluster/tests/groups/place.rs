@@ -102,7 +102,7 @@ fn serve(runtime: &Runtime, dir: &Path) -> (String, oneshot::Sender<()>) {
         failure_budget: BUDGET,
         only: None,
         security: Settings::default(),
-        say: |text| println!("coordinator: {text}"),
+        say: |_| {},
     };
     let coordinator = runtime.block_on(Coordinator::start(&settings)).unwrap();
     let url = format!("http://{}", coordinator.address().unwrap());
@@ -137,7 +137,7 @@ fn worker_settings(
             say: |_| {},
         },
         drain,
-        say: |text| println!("worker: {text}"),
+        say: |_| {},
         ground,
         give_up: None,
     }
