@@ -85,6 +85,7 @@ impl Liar {
                     problem: "lie".to_owned(),
                     fingerprint: "lie".to_owned(),
                     has_state: false,
+                    nccl: 0,
                 })),
                 In::Start(start) => self.say(Out::Arrived(v1::Arrived {
                     run: start.run,

@@ -209,6 +209,9 @@ pub(crate) struct WorkerArgs {
     /// The GPU to compute on, as in `--device cuda:INDEX`
     #[arg(long, value_name = "INDEX", conflicts_with = "device")]
     pub(crate) gpu: Option<u32>,
+    /// Sum with other workers' GPUs by NCCL. It was tested without GPUs only
+    #[arg(long)]
+    pub(crate) nccl: bool,
     /// End if the coordinator cannot be reached for so long, seconds [default: never]
     #[arg(long, value_name = "S")]
     pub(crate) give_up_s: Option<u64>,

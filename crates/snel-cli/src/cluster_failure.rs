@@ -50,7 +50,9 @@ impl From<LinkError> for Failure {
     fn from(error: LinkError) -> Self {
         let exit = match error {
             LinkError::Refused(_) => Exit::Failed,
-            LinkError::Unreachable { .. } | LinkError::Thread(_) => Exit::TryAgain,
+            LinkError::Unreachable { .. } | LinkError::Thread(_) | LinkError::Stuck(_) => {
+                Exit::TryAgain
+            }
         };
         Self::new(error, None, exit)
     }

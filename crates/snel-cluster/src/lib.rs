@@ -13,6 +13,7 @@ mod limits;
 pub mod machine;
 pub mod record;
 pub mod security;
+mod verdict;
 mod watching;
 mod wire;
 pub mod worker;

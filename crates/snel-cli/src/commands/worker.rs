@@ -1,9 +1,12 @@
 //! `snel worker`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use snel_cluster::security::Notice;
 use snel_cluster::worker::{WorkerSettings, work};
+use snel_cuda::nccl::Ground;
+use snel_cuda::open;
 use snel_train::compute::Device;
 
 use crate::args::WorkerArgs;
@@ -30,6 +33,21 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
         drain: stop_flag(),
         say: if args.quiet { |_| {} } else { err },
         give_up: args.give_up_s.map(Duration::from_secs),
+        ground: if args.nccl { Some(ground(compute.device)?) } else { None },
     })?;
     Ok(Exit::Done)
+}
+
+/// NCCL knows GPUs only.
+#[derive(Debug, thiserror::Error)]
+#[error("--nccl sums between GPUs; this worker computes on {0}")]
+struct NotAGpu(Device);
+
+/// The way to other workers' GPUs.
+fn ground(device: Device) -> Result<Arc<dyn Ground>, Failure> {
+    let Device::Cuda(index) = device else {
+        let hint = "name the GPU by --gpu or --device cuda:N";
+        return Err(Failure::new(NotAGpu(device), Some(hint.to_owned()), Exit::Usage));
+    };
+    open::ground(index).map_err(|error| Failure::new(error, None, Exit::Failed))
 }

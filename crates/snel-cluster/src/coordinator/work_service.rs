@@ -8,6 +8,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use snel_core::partial::Partial;
 use snel_proto::v1;
@@ -22,13 +23,15 @@ use crate::coordinator::outbox::{Outbox, outbox};
 use crate::coordinator::runner::Input;
 use crate::frame::Assembler;
 use crate::limits::{state_limit, sum_limit};
-use crate::machine::{Event, MemberId, Position, Shape};
+use crate::machine::{Digest, Event, GroupId, MemberId, Position, RoundId, Shape, Verdict};
 use crate::wire;
 
 /// Messages of one worker that may wait at its run.
 const WAITING: usize = 64;
 /// The most chunks that a step may have.
 const CHUNKS: u32 = 1 << 26;
+/// Bytes of an id by which members of a group find each other.
+const GROUP_ID: usize = 128;
 /// The most parameters.
 const PARAMETERS: u64 = 1 << 34;
 
@@ -148,7 +151,10 @@ impl Connection {
                 let position = Position {
                     round: wire::round_from_wire(arrived.round),
                     kept: wire::chunks_from_wire(&arrived.kept).ok_or_else(bad_chunks)?,
-                    has_sum: arrived.has_sum,
+                    sum: match &arrived.sum[..] {
+                        [] => None,
+                        sum => Some(wire::digest_from_wire(sum).ok_or_else(bad_digest)?),
+                    },
                 };
                 (Some(arrived.run), Input::Event(Event::Arrived { member, position }))
             }
@@ -160,7 +166,8 @@ impl Connection {
                 self.stands_at(&ready.run, ready.round);
                 let round = wire::round_from_wire(ready.round);
                 let digest = wire::digest_from_wire(&ready.digest).ok_or_else(bad_digest)?;
-                (Some(ready.run), Input::Event(Event::Ready { member, round, digest }))
+                let event = said_ready(member, round, digest, &ready);
+                (Some(ready.run), Input::Event(event))
             }
             Message::Snapshot(frame) => {
                 self.stands_at(&frame.run, frame.round);
@@ -192,12 +199,23 @@ impl Connection {
                 let event = Event::Finished { member, step: finished.step, outcome };
                 (Some(finished.run), Input::Event(event))
             }
+            Message::GroupId(v1::GroupId { run, group, id }) => {
+                if id.len() != GROUP_ID {
+                    return Err(Status::invalid_argument("an id of a group has 128 bytes"));
+                }
+                (Some(run), Input::GroupId { member, group: GroupId(group), id })
+            }
+            Message::GroupReady(v1::GroupReady { run, group }) => {
+                (Some(run), Input::Event(Event::GroupReady { member, group: GroupId(group) }))
+            }
+            Message::GroupFailed(v1::GroupFailed { run, group, error }) => {
+                let why = told(&error.unwrap_or_default());
+                let event = Event::GroupFailed { member, group: GroupId(group), why };
+                (Some(run), Input::Event(event))
+            }
             Message::Failed(failed) => {
                 let error = failed.error.unwrap_or_default();
-                let mut why = wire::error_text(&error);
-                if !error.hint.is_empty() {
-                    why = format!("{why} (hint: {})", error.hint);
-                }
+                let why = told(&error);
                 let event = Event::Failed { member, fatal: error.fatal, why };
                 (Some(failed.run), Input::Event(event))
             }
@@ -211,7 +229,8 @@ impl Connection {
     }
 
     fn prepared(&mut self, prepared: v1::Prepared) -> Result<(Option<String>, Input), Status> {
-        let v1::Prepared { run, parameters, chunks, problem, fingerprint, has_state } = prepared;
+        let v1::Prepared { run, parameters, chunks, problem, fingerprint, has_state, nccl } =
+            prepared;
         if parameters == 0 || parameters > PARAMETERS || chunks == 0 || chunks > CHUNKS {
             return Err(Status::invalid_argument(format!(
                 "{parameters} parameters in {chunks} chunks are no model"
@@ -219,7 +238,7 @@ impl Connection {
         }
         let shape = Shape { parameters, chunks, problem, fingerprint };
         self.shape = Some(shape.clone());
-        let event = Event::Prepared { member: self.member, shape, has_state };
+        let event = Event::Prepared { member: self.member, shape, has_state, nccl };
         Ok((Some(run), Input::Event(event)))
     }
 
@@ -251,6 +270,26 @@ impl Connection {
     fn shape(&self) -> Result<&Shape, Status> {
         self.shape.as_ref().ok_or_else(|| Status::failed_precondition("a body before Prepared"))
     }
+}
+
+/// A member holds a sum: the coordinator's, or that of its group.
+fn said_ready(member: MemberId, round: RoundId, digest: Digest, ready: &v1::Ready) -> Event {
+    if ready.group == 0 {
+        return Event::Ready { member, round, digest };
+    }
+    let verdict = if ready.redo {
+        Verdict::Redo { digest }
+    } else {
+        Verdict::Step { digest, refused: ready.refused }
+    };
+    let took = Duration::from_micros(ready.took_us);
+    Event::Reduced { member, group: GroupId(ready.group), round, verdict, took }
+}
+
+/// What a worker says of its error, for people.
+fn told(error: &v1::Error) -> String {
+    let why = wire::error_text(error);
+    if error.hint.is_empty() { why } else { format!("{why} (hint: {})", error.hint) }
 }
 
 fn bad_frame(error: crate::frame::FrameError) -> Status {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use snel_core::chunks::ChunkSet;
 
+use crate::machine::group::Groups;
 use crate::machine::member::{Member, Stage};
 use crate::machine::{Action, Fate, Machine, MemberId, Outcome, Phase, Position, release};
 use crate::record::Entry;
@@ -119,7 +120,7 @@ impl Machine {
                 m.last_progress = now;
                 // That is where it will stop, and it may not have got there yet.
                 let kept = ChunkSet::default();
-                m.position = Some(Position { round: self.next, kept, has_sum: false });
+                m.position = Some(Position { round: self.next, kept, sum: None });
             }
         }
         out.push(Action::Stop(members));
@@ -137,6 +138,7 @@ impl Machine {
     pub(super) fn end(&mut self, outcome: Result<Outcome, String>, out: &mut Vec<Action>) {
         self.phase = Phase::Ended;
         self.round = None;
+        self.groups = Groups::default();
         let ending = match &outcome {
             Ok(Outcome::Finished) => Ending::Finished,
             Ok(Outcome::StoppedEarly) => Ending::StoppedEarly,

@@ -1,9 +1,12 @@
 //! What members say of themselves, and how they come and go.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::machine::{Action, Fate, Machine, MemberId, Position, RoundId, Shape, release};
 use crate::record::Entry;
+
+/// Share of the old value in a member's speed.
+const SMOOTH: f64 = 0.7;
 
 /// A worker's connection, as the run sees it.
 #[derive(Debug, Clone)]
@@ -14,6 +17,8 @@ pub(super) struct Member {
     pub(super) position: Option<Position>,
     /// Chunks a second, smoothed.
     pub(super) speed: Option<f64>,
+    /// Version of the NCCL that it can sum with; 0 if it cannot.
+    pub(super) nccl: u32,
     /// Where it is to go.
     pub(super) draining: Option<Fate>,
     pub(super) last_heard: Instant,
@@ -45,6 +50,15 @@ impl Member {
     pub(super) fn stands_before(&self, round: RoundId) -> bool {
         self.position.as_ref().is_some_and(|position| position.round == round)
     }
+
+    /// So many chunks took it so long.
+    pub(super) fn timed(&mut self, chunks: u32, took: Duration) {
+        if chunks > 0 {
+            let speed = f64::from(chunks) / took.as_secs_f64().max(1e-6);
+            self.speed =
+                Some(self.speed.map_or(speed, |old| SMOOTH * old + (1.0 - SMOOTH) * speed));
+        }
+    }
 }
 
 impl Machine {
@@ -67,6 +81,7 @@ impl Machine {
                 stage: Stage::Preparing,
                 position: None,
                 speed: None,
+                nccl: 0,
                 draining: None,
                 last_heard: now,
                 progress: 0,
@@ -80,7 +95,7 @@ impl Machine {
         &mut self,
         member: MemberId,
         shape: Shape,
-        has_state: bool,
+        (has_state, nccl): (bool, u32),
         now: Instant,
         out: &mut Vec<Action>,
     ) {
@@ -106,6 +121,7 @@ impl Machine {
                 self.shape = Some(shape);
             }
         }
+        m.nccl = nccl;
         m.stage = if has_state { Stage::Returning } else { Stage::Waiting };
         if !has_state {
             self.gather_until.get_or_insert(now + self.settings.budget * 2);
@@ -214,10 +230,8 @@ impl Machine {
 
     /// Whether it has the state before the round at hand, or all that it takes to get there.
     pub(super) fn holds_the_state(&self, m: &Member) -> bool {
-        let leads_here = |position: &Position| {
-            let round = position.round;
-            round == self.next || position.has_sum && self.led_here(round).is_some()
-        };
+        let leads_here =
+            |position: &Position| position.round == self.next || self.led_here(position).is_some();
         matches!(m.stage, Stage::Active | Stage::Done)
             || m.position.as_ref().is_some_and(leads_here)
     }

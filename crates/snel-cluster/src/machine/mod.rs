@@ -20,6 +20,7 @@
 
 mod agreement;
 mod ending;
+mod group;
 mod member;
 mod patience;
 mod placement;
@@ -34,11 +35,13 @@ use std::time::{Duration, Instant};
 
 use snel_core::chunks::ChunkSet;
 
+use crate::machine::group::Groups;
 use crate::machine::member::Member;
 use crate::machine::round::{Round, Sums};
 use crate::record::Entry;
 
 pub use ending::Ending;
+pub use group::GroupId;
 pub use member::Stage;
 
 /// One connection of a worker that takes part in the run.
@@ -81,14 +84,14 @@ pub struct Position {
     pub round: RoundId,
     /// Chunks of the round that it has summed already.
     pub kept: ChunkSet,
-    /// It holds the round's sum and waits for the commit.
-    pub has_sum: bool,
+    /// Digest of the round's sum, if it holds it and waits for the commit.
+    pub sum: Option<Digest>,
 }
 
 impl Position {
     /// Before `round`, with nothing done of it.
     pub fn before(round: RoundId) -> Self {
-        Self { round, kept: ChunkSet::default(), has_sum: false }
+        Self { round, kept: ChunkSet::default(), sum: None }
     }
 }
 
@@ -121,6 +124,8 @@ pub enum Event {
         shape: Shape,
         /// It is in the middle of the run; [`Event::Arrived`] follows. Not if it was to restart.
         has_state: bool,
+        /// Version of the NCCL that it can sum with; 0 if it cannot.
+        nccl: u32,
     },
     /// It stands before a round. That is said before each, and again on a new connection.
     Arrived {
@@ -164,6 +169,42 @@ pub enum Event {
         round: RoundId,
         /// Digest of the sum as it arrived.
         digest: Digest,
+    },
+    /// It holds the sum of a round that its group has summed.
+    Reduced {
+        /// Who.
+        member: MemberId,
+        /// Which group.
+        group: GroupId,
+        /// Of which round.
+        round: RoundId,
+        /// What came out.
+        verdict: Verdict,
+        /// Time that it needed for its own share.
+        took: Duration,
+    },
+    /// It has made an id by which others can join the group; the shell has it.
+    GroupId {
+        /// Who.
+        member: MemberId,
+        /// Of which group.
+        group: GroupId,
+    },
+    /// It has joined the group, as have all others.
+    GroupReady {
+        /// Who.
+        member: MemberId,
+        /// Which group.
+        group: GroupId,
+    },
+    /// It could not make or join the group, or sum with it.
+    GroupFailed {
+        /// Who.
+        member: MemberId,
+        /// Which group.
+        group: GroupId,
+        /// Why, for people.
+        why: String,
     },
     /// Its state before the first attempt at `step` has arrived for those who wait for one. It comes
     /// before it is ready in that round; later it is of no use any more.
@@ -273,6 +314,36 @@ pub enum Action {
         /// Which chunks.
         chunks: ChunkSet,
     },
+    /// Ask for an id by which others can join the group, and report [`Event::GroupId`].
+    WantGroupId {
+        /// Which group.
+        group: GroupId,
+        /// Whom.
+        member: MemberId,
+    },
+    /// Ask to join the group by the id that came for it.
+    JoinGroup {
+        /// Which group.
+        group: GroupId,
+        /// Whom, in the order of ranks.
+        members: Vec<MemberId>,
+    },
+    /// Ask the members of the group to sum their shares and then among themselves.
+    Reduce {
+        /// Which group.
+        group: GroupId,
+        /// Of which round.
+        round: RoundId,
+        /// Which chunks, in the order of ranks; together they are all. A share may be empty.
+        shares: Vec<(MemberId, ChunkSet)>,
+    },
+    /// Say that the group is not to be used any more: whoever waits in it is to stop waiting.
+    GroupOver {
+        /// Which.
+        group: GroupId,
+        /// To whom.
+        members: Vec<MemberId>,
+    },
     /// Forget the payloads of contributions that do not count.
     Forget(Vec<PayloadId>),
     /// Add up these payloads and report [`Event::Summed`].
@@ -291,7 +362,7 @@ pub enum Action {
     },
     /// Append to the durable record.
     Record(Entry),
-    /// Say that the round is decided; all of them were sent its sum. Payloads of the round may be
+    /// Say that the round is decided; all of them were sent its sum, or hold it by their group. Payloads of the round may be
     /// forgotten.
     Commit {
         /// Which.
@@ -380,8 +451,8 @@ pub struct Past {
     pub members: Vec<String>,
     /// Step of the newest checkpoint on disk.
     pub disk_step: u64,
-    /// The round whose commit led to `next_step`, if that was a commit.
-    pub last_committed: Option<RoundId>,
+    /// The round whose commit led to `next_step`, if that was a commit, and its sum.
+    pub last_committed: Option<(RoundId, Digest)>,
     /// What the workers of the run have in common, if one was ever prepared.
     pub shape: Option<Shape>,
 }
@@ -394,8 +465,8 @@ pub struct Machine {
     epoch: u64,
     /// The round that is not decided yet.
     next: RoundId,
-    /// The round before, if it was committed and not gone back to.
-    last_committed: Option<RoundId>,
+    /// What led to it, if this coordinator or the record knows.
+    led_here: Option<Decision>,
     shape: Option<Shape>,
     members: BTreeMap<MemberId, Member>,
     /// Those who take part in the present epoch.
@@ -414,6 +485,15 @@ pub struct Machine {
     /// When a worker was lost that the current round needed.
     lost_at: Option<Instant>,
     mismatches: u64,
+    groups: Groups,
+}
+
+/// How the round before was decided.
+#[derive(Debug, Clone, Copy)]
+struct Decision {
+    round: RoundId,
+    redo: bool,
+    digest: Digest,
 }
 
 impl Machine {
@@ -425,7 +505,11 @@ impl Machine {
             phase: Phase::Running,
             epoch: past.epoch,
             next: RoundId { step: past.next_step, attempt: 0 },
-            last_committed: past.last_committed,
+            led_here: past.last_committed.map(|(round, digest)| Decision {
+                round,
+                redo: false,
+                digest,
+            }),
             shape: past.shape,
             members: BTreeMap::new(),
             membership: Vec::new(),
@@ -438,6 +522,7 @@ impl Machine {
             result: None,
             lost_at: None,
             mismatches: 0,
+            groups: Groups::default(),
         }
     }
 
@@ -453,8 +538,8 @@ impl Machine {
         }
         match event {
             Event::Joined { member, name } => self.joined(member, name, false, now, out),
-            Event::Prepared { member, shape, has_state } => {
-                self.prepared(member, shape, has_state, now, out);
+            Event::Prepared { member, shape, has_state, nccl } => {
+                self.prepared(member, shape, (has_state, nccl), now, out);
             }
             Event::Arrived { member, position } => self.arrived(member, position, now),
             Event::Beat { member, progress } => self.beat(member, progress, now),
@@ -464,6 +549,14 @@ impl Machine {
             }
             Event::Summed { round, verdict } => self.summed(round, verdict, now, out),
             Event::Ready { member, round, digest } => self.ready(member, round, digest, now, out),
+            Event::Reduced { member, group, round, verdict, took } => {
+                self.reduced(member, group, (round, verdict), took, now, out);
+            }
+            Event::GroupId { member, group } => self.group_id(member, group, now, out),
+            Event::GroupReady { member, group } => self.group_ready(member, group),
+            Event::GroupFailed { member, group, why } => {
+                self.group_failed(member, group, &why, now, out);
+            }
             Event::Snapshot { member, step } => self.snapshot(member, step, now, out),
             Event::CheckpointStored { step } => self.disk_step = self.disk_step.max(step),
             Event::Lost { member } => self.remove(member, true, now, out),
@@ -480,9 +573,11 @@ impl Machine {
         }
         self.conclude(out);
         self.announce(now, out);
+        self.tend_group(now, out);
         self.advance(now, out);
         self.place(now, out);
         self.announce(now, out);
+        self.tend_group(now, out);
         self.start_round(now, out);
         actions
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::machine::member::Member;
-use crate::machine::round::Work;
+use crate::machine::round::{Round, State, Work};
 use crate::machine::{Action, Fate, Machine, MemberId, Stage};
 
 /// How much longer than expected a worker may take.
@@ -14,13 +14,22 @@ impl Machine {
     pub(super) fn look_for_the_stuck(&mut self, now: Instant, out: &mut Vec<Action>) {
         let since = |then: Instant| now.saturating_duration_since(then);
         let mut stuck = Vec::new();
+        // Those who wait in a group's sum, and those of them who wait too long.
+        let (mut summing, mut late) = (0, 0);
         for (id, m) in &self.members {
+            let sums = self.sums_in_group(*id);
+            summing += usize::from(sums);
             let (silent, waited) = (since(m.last_heard), since(m.last_progress));
             if silent > self.settings.budget {
                 stuck.push((*id, format!("{} was silent for {silent:.1?}", m.name)));
             } else if let Some((what, limit)) = self.deadline(*id, m)
                 && waited > limit
             {
+                if sums {
+                    // One of them is to blame, and the others wait for it.
+                    late += 1;
+                    continue;
+                }
                 let name = &m.name;
                 let text = format!("{name} lives, but made no progress for {waited:.1?} ({what})");
                 stuck.push((*id, text));
@@ -30,6 +39,16 @@ impl Machine {
             out.push(Action::Note(reason.clone()));
             self.dismiss(id, &reason, Fate::Cut, now, out);
         }
+        self.look_after_group(late > 0 && late == summing, now, out);
+    }
+
+    /// Whether it owes its word on what its group has summed.
+    fn sums_in_group(&self, id: MemberId) -> bool {
+        let owes = |round: &Round| match &round.state {
+            State::Reducing(reduction) => reduction.awaited(id).is_some(),
+            _ => false,
+        };
+        self.result.is_none() && self.round.as_ref().is_some_and(owes)
     }
 
     /// What a member has to do, and how long it may take without progress; none if nobody waits.

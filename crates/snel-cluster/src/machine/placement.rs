@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::machine::member::{Member, Stage};
-use crate::machine::{Action, Fate, Machine, MemberId, Phase, RoundId};
+use crate::machine::{Action, Fate, Machine, MemberId, Phase, Position, RoundId};
 use crate::record::Entry;
 
 impl Machine {
@@ -19,7 +19,7 @@ impl Machine {
             else {
                 continue;
             };
-            let (round, has_sum) = (position.round, position.has_sum);
+            let (round, redo) = (position.round, self.led_here(position));
             let returning = m.stage == Stage::Returning;
             if round == self.next {
                 self.set_stage(id, Stage::Active);
@@ -27,10 +27,7 @@ impl Machine {
                 if returning {
                     self.send_sum_late(vec![id], out);
                 }
-            } else if let Some(redo) = self.led_here(round)
-                && has_sum
-                && returning
-            {
+            } else if let Some(redo) = redo.filter(|_| returning) {
                 // It missed the commit only. Its next round is the one at hand, so it can go on.
                 self.teach(&[id], now);
                 out.push(Action::Commit { round, redo, members: vec![id] });
@@ -47,11 +44,11 @@ impl Machine {
         self.feed(now, out);
     }
 
-    /// If `round` is the one that led to the current one: whether it was to be repeated.
-    pub(super) fn led_here(&self, round: RoundId) -> Option<bool> {
-        let repeated = RoundId { attempt: round.attempt + 1, ..round };
-        let committed = self.last_committed == Some(round) && self.next.attempt == 0;
-        (committed || repeated == self.next).then_some(!committed)
+    /// If it takes no more than word of a decision to get from `position` to the round at hand:
+    /// whether that is to repeat. The sum of a group that was given up may be any.
+    pub(super) fn led_here(&self, position: &Position) -> Option<bool> {
+        let decision = self.led_here.filter(|decision| decision.round == position.round)?;
+        (position.sum == Some(decision.digest)).then_some(decision.redo)
     }
 
     /// After a restart, or the loss of all workers, waits for those of before: they may be further
@@ -71,7 +68,7 @@ impl Machine {
                 out.push(Action::Record(Entry::Adopted { step: furthest.step }));
             }
             self.next = furthest;
-            self.last_committed = None;
+            self.led_here = None;
         }
         true
     }
@@ -120,7 +117,9 @@ impl Machine {
     fn feed(&mut self, now: Instant, out: &mut Vec<Action>) {
         let waiting = self.in_stage(Stage::Waiting);
         let ending = self.phase == Phase::Stopping || self.result.is_some();
-        if waiting.is_empty() || ending || self.snapshot_from.is_some() {
+        // While a group sums, there is no sum for who begins with the round at hand.
+        let later = self.is_reducing();
+        if waiting.is_empty() || ending || later || self.snapshot_from.is_some() {
             return;
         }
         let active = self.in_stage(Stage::Active);
@@ -151,7 +150,7 @@ impl Machine {
             out.push(Action::Record(Entry::Adopted { step }));
         }
         self.next = RoundId { step: self.disk_step, attempt: 0 };
-        self.last_committed = None;
+        self.led_here = None;
         self.teach(&waiting, now);
         out.push(Action::StartFromDisk { members: waiting, step: self.disk_step });
     }

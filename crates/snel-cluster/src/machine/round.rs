@@ -9,12 +9,10 @@ use std::time::{Duration, Instant};
 use snel_core::chunks::ChunkSet;
 
 use crate::machine::agreement::{Agreement, agreement};
+use crate::machine::group::Reduction;
 use crate::machine::{
     Action, Digest, Fate, Machine, MemberId, PayloadId, Phase, RoundId, Stage, Verdict, share,
 };
-
-/// Share of the old value in a member's speed.
-const SMOOTH: f64 = 0.7;
 
 /// A round in progress.
 #[derive(Debug, Clone)]
@@ -57,6 +55,8 @@ pub(super) struct Contribution {
 pub(super) enum State {
     /// Chunks are being summed.
     Computing,
+    /// The same by a group, which adds the sums as well.
+    Reducing(Reduction),
     /// The shell adds the contributions.
     Summing,
     /// The sum is on its way; those who are missing have not said that they hold it.
@@ -74,6 +74,7 @@ impl Round {
     pub(super) fn awaited(&self, id: MemberId) -> Option<Work> {
         match &self.state {
             State::Voting { missing, .. } => missing.contains(&id).then_some(Work::Vote),
+            State::Reducing(reduction) => reduction.awaited(id).map(Work::Chunks),
             _ => self.owed.get(&id).map(|debt| Work::Chunks(debt.chunks.len())),
         }
     }
@@ -106,7 +107,10 @@ impl Round {
 
     /// Those who have contributed.
     pub(super) fn givers(&self) -> BTreeSet<MemberId> {
-        self.contributions.iter().map(|c| c.member).collect()
+        match &self.state {
+            State::Reducing(reduction) => reduction.givers(),
+            _ => self.contributions.iter().map(|c| c.member).collect(),
+        }
     }
 
     fn payloads(&self) -> Vec<PayloadId> {
@@ -128,10 +132,11 @@ impl Machine {
         if self.phase == Phase::Paused || self.able().is_empty() {
             return;
         }
+        let by_the_group = self.begin_reduction(now, out);
         self.round = Some(Round {
             owed: BTreeMap::new(),
             contributions: Vec::new(),
-            state: State::Computing,
+            state: by_the_group.unwrap_or(State::Computing),
             longest: Duration::ZERO,
         });
         self.advance(now, out);
@@ -161,8 +166,17 @@ impl Machine {
         self.members.iter().filter(|(_, m)| able(m)).map(|(id, _)| *id).collect()
     }
 
+    /// Chunks a second of each, or a guess.
+    pub(super) fn speeds(&self, members: &[MemberId]) -> Vec<(MemberId, f64)> {
+        let speed = |id: &MemberId| self.members.get(id).and_then(|m| m.speed);
+        let known: Vec<f64> = members.iter().filter_map(speed).collect();
+        let usual =
+            if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / known.len() as f64 };
+        members.iter().map(|id| (*id, speed(id).unwrap_or(usual))).collect()
+    }
+
     /// Gives out what is unclaimed; what a member has summed already it gets first.
-    fn deal(&mut self, now: Instant, out: &mut Vec<Action>) {
+    pub(super) fn deal(&mut self, now: Instant, out: &mut Vec<Action>) {
         let (Some(r), Some(shape)) = (&self.round, &self.shape) else { return };
         let mut left = r.unclaimed(ChunkSet::of(0..shape.chunks));
         if left.is_empty() || !matches!(r.state, State::Computing) {
@@ -173,17 +187,14 @@ impl Machine {
             // Those who leave must finish what nobody else can.
             able = self.in_stage(Stage::Active);
         }
-        let known: Vec<f64> = able.iter().filter_map(|id| self.members.get(id)?.speed).collect();
-        let usual =
-            if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / known.len() as f64 };
         let mut parts: BTreeMap<MemberId, ChunkSet> = BTreeMap::new();
         let mut workers = Vec::with_capacity(able.len());
         let mut kept_by = BTreeSet::new();
-        for id in able {
+        for (id, speed) in self.speeds(&able) {
             let Some(m) = self.members.get(&id) else { continue };
             let kept = m.position.as_ref().filter(|p| p.round == self.next).map(|p| &p.kept);
             let kept = kept.filter(|kept| !kept.is_empty() && kept.is_subset(&left));
-            workers.push((id, m.speed.unwrap_or(usual), kept.map_or(0, ChunkSet::len)));
+            workers.push((id, speed, kept.map_or(0, ChunkSet::len)));
             if let Some(kept) = kept {
                 left = left.minus(kept);
                 parts.insert(id, kept.clone());
@@ -234,8 +245,7 @@ impl Machine {
         };
         let took = now.saturating_duration_since(debt.since);
         if !debt.summed_before {
-            let speed = f64::from(chunks.len()) / took.as_secs_f64().max(1e-6);
-            m.speed = Some(m.speed.map_or(speed, |old| SMOOTH * old + (1.0 - SMOOTH) * speed));
+            m.timed(chunks.len(), took);
         }
         m.last_progress = now;
         debt.since = now;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::machine::round::{Round, State};
-use crate::machine::{Action, Digest, Fate, Machine, MemberId, RoundId, Stage, Verdict};
+use crate::machine::{Action, Decision, Digest, Fate, Machine, MemberId, RoundId, Stage, Verdict};
 use crate::record::Entry;
 
 /// A member that was given nothing is thought to be so much faster in the next round.
@@ -80,13 +80,16 @@ impl Machine {
 
     /// Decides the round once nobody's vote is missing.
     pub(super) fn commit(&mut self, now: Instant, out: &mut Vec<Action>) {
-        let Some(Round { state: State::Voting { verdict, digest, missing }, .. }) = &self.round
-        else {
-            return;
+        let verdict = match self.round.as_ref().map(|round| &round.state) {
+            Some(State::Voting { verdict, missing, .. }) if missing.is_empty() => *verdict,
+            Some(State::Reducing(reduction)) => {
+                let Some(verdict) = reduction.decided() else { return };
+                self.group_has_worked();
+                verdict
+            }
+            _ => return,
         };
-        if !missing.is_empty() {
-            return;
-        }
+        let (Verdict::Step { digest, .. } | Verdict::Redo { digest }) = verdict else { return };
         let round = self.next;
         let RoundId { step, attempt } = round;
         let redo = matches!(verdict, Verdict::Redo { .. });
@@ -97,12 +100,12 @@ impl Machine {
                 step,
                 attempt,
                 epoch: self.epoch,
-                digest: *digest,
+                digest,
                 refused: matches!(verdict, Verdict::Step { refused: true, .. }),
             }));
             self.next = RoundId { step: step + 1, attempt: 0 };
-            self.last_committed = Some(round);
         }
+        self.led_here = Some(Decision { round, redo, digest });
         let gave = self.round.take().map(|round| round.givers()).unwrap_or_default();
         self.expected.clear();
         if let Some(lost) = self.lost_at.take() {

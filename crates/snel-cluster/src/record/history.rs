@@ -38,8 +38,8 @@ pub struct History {
     /// Steps whose digest nobody wrote down.
     unknown: BTreeSet<u64>,
     shape: Option<Shape>,
-    /// The round that led to `next_step`, if that was a commit.
-    last_commit: Option<RoundId>,
+    /// The round that led to `next_step`, if that was a commit, and its sum.
+    last_commit: Option<(RoundId, u128)>,
     outcome: Option<String>,
     torn: Option<Torn>,
 }
@@ -164,7 +164,8 @@ impl History {
             }
             Entry::Commit { step, attempt, epoch, digest, .. } => {
                 self.commit(*step, *epoch, *digest)?;
-                self.last_commit = Some(RoundId { step: *step, attempt: *attempt });
+                let round = RoundId { step: *step, attempt: *attempt };
+                self.last_commit = Some((round, *digest));
             }
             Entry::Rewound { step } => {
                 self.rewind(*step)?;
@@ -280,8 +281,9 @@ impl History {
         self.shape.as_ref()
     }
 
-    /// The round whose commit led to [`Self::next_step`]; none if that was something else.
-    pub fn last_commit(&self) -> Option<RoundId> {
+    /// The round whose commit led to [`Self::next_step`], and the digest of its sum; none if that was
+    /// something else.
+    pub fn last_commit(&self) -> Option<(RoundId, u128)> {
         self.last_commit
     }
 

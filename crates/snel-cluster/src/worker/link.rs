@@ -8,9 +8,10 @@
 //! 3. The heart beats for as long as the connection lives, whatever the worker does.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use snel_cuda::nccl::Interrupt;
 use snel_proto::v1;
 use snel_proto::v1::work_request::Message as Out;
 use snel_proto::v1::work_response::Message as In;
@@ -48,6 +49,9 @@ pub enum LinkError {
         #[source]
         source: tonic::Status,
     },
+    /// NCCL does not come back from a call.
+    #[error("the process has to end and be started again: {0}")]
+    Stuck(String),
     /// The thread of the connection could not be started.
     #[error("cannot start the connection's thread")]
     Thread(#[source] std::io::Error),
@@ -73,11 +77,34 @@ pub(super) struct Shared {
     coordinator: AtomicU64,
     /// The run that the worker is in the middle of, or empty.
     run: Mutex<String>,
+    /// The group that it is in, and how to end its waits there.
+    group: Mutex<Option<(u64, Interrupt)>>,
 }
 
 impl Shared {
     pub(super) fn set_run(&self, run: &str) {
         run.clone_into(&mut self.run.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn enter_group(&self, number: u64, interrupt: Interrupt) {
+        *self.group() = Some((number, interrupt));
+    }
+
+    pub(super) fn leave_group(&self) {
+        *self.group() = None;
+    }
+
+    /// Ends what waits in the group of this number, or in any if none is given.
+    fn call_away(&self, number: Option<u64>) {
+        if let Some((of, interrupt)) = &*self.group()
+            && number.is_none_or(|number| number == *of)
+        {
+            interrupt.raise();
+        }
+    }
+
+    fn group(&self) -> MutexGuard<'_, Option<(u64, Interrupt)>> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,6 +128,7 @@ pub(super) fn start(
         drain,
         coordinator: AtomicU64::new(0),
         run: Mutex::default(),
+        group: Mutex::default(),
     });
     let for_thread = shared.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -200,6 +228,10 @@ async fn connection(
         tokio::select! {
             message = responses.message() => match message {
                 Ok(Some(v1::WorkResponse { message: Some(message) })) => {
+                    // The training loop may wait in the group, and then reads nothing.
+                    if let In::GroupOver(over) = &message {
+                        shared.call_away(Some(over.group));
+                    }
                     if tx.send(Incoming::Message(message)).await.is_err() {
                         return Ok(());
                     }
@@ -207,6 +239,7 @@ async fn connection(
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(status) if status.code() == Code::FailedPrecondition => {
+                    shared.call_away(None);
                     let _ = tx.send(Incoming::Lost).await;
                     return Err(status);
                 }
@@ -222,6 +255,8 @@ async fn connection(
             }
         }
     }
+    // Its membership has ended with the connection.
+    shared.call_away(None);
     let _ = tx.send(Incoming::Lost).await;
     Ok(())
 }

@@ -3,9 +3,10 @@
 //! The training loop is the one of `snel train`. It runs on the thread that calls [`work`]; the
 //! connection lives on a thread of its own ([`link`]), so that the heart beats while chunks are
 //! summed. What the loop needs of the group comes through three small doors: [`collective`] sums
-//! a step, [`store`] keeps checkpoints and the best model, [`sink`] reports metrics.
+//! a step (with others of its [`groups`], if it can), [`store`] keeps checkpoints and the best model, [`sink`] reports metrics.
 
 mod collective;
+mod groups;
 mod link;
 mod session;
 mod sink;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use link::LinkError;
+use snel_cuda::nccl::Ground;
 
 use snel_train::compute::Compute;
 
@@ -39,6 +41,8 @@ pub struct WorkerSettings {
     pub drain: Arc<AtomicBool>,
     /// Where it says what it does, for people.
     pub say: fn(&str),
+    /// Where it can sum with other workers without the coordinator; none if it cannot.
+    pub ground: Option<Arc<dyn Ground>>,
     /// Give up if the coordinator cannot be reached for so long; never if none.
     pub give_up: Option<Duration>,
 }
@@ -46,7 +50,8 @@ pub struct WorkerSettings {
 /// Works until it is sent away or asked to leave.
 ///
 /// # Errors
-/// [`LinkError`] if the coordinator refuses it, or cannot be reached for too long.
+/// [`LinkError`] if the coordinator refuses it, or cannot be reached for too long, or if the process
+/// has to end.
 pub fn work(settings: WorkerSettings) -> Result<(), LinkError> {
     let (compute, say) = (settings.compute, settings.say);
     let session = Arc::new(Mutex::new(Session::start(settings)?));

@@ -19,6 +19,7 @@ use crate::frame::{self, Label};
 use crate::machine::{Position, Shape};
 use crate::wire;
 use crate::worker::WorkerSettings;
+use crate::worker::groups::{Groups, Speaker};
 use crate::worker::link::{self, Identity, Incoming, LinkError, Shared, request};
 
 /// What a worker without work is asked.
@@ -46,6 +47,7 @@ pub(super) struct Session {
     stored_best: Option<u64>,
     stored_checkpoint: Option<u64>,
     snapshot_wanted: bool,
+    groups: Groups,
     end: Option<LinkError>,
 }
 
@@ -60,7 +62,7 @@ struct InRun {
 
 impl Session {
     pub(super) fn start(settings: WorkerSettings) -> Result<Self, LinkError> {
-        let WorkerSettings { dial, address, name, compute, drain, give_up, .. } = settings;
+        let WorkerSettings { dial, address, name, compute, drain, give_up, ground, .. } = settings;
         let hello = v1::Hello {
             name,
             incarnation: incarnation(),
@@ -70,6 +72,7 @@ impl Session {
             ..v1::Hello::default()
         };
         let (inbox, shared) = link::start(Identity { hello, dial, address, give_up }, drain)?;
+        let groups = Groups::new(ground, shared.clone());
         Ok(Self {
             inbox,
             outbox: None,
@@ -81,6 +84,7 @@ impl Session {
             stored_best: None,
             stored_checkpoint: None,
             snapshot_wanted: false,
+            groups,
             end: None,
         })
     }
@@ -89,7 +93,7 @@ impl Session {
     pub(super) fn ask(&mut self) -> Result<Ask, LinkError> {
         self.set_run(None);
         loop {
-            if let Some(end) = self.end.take() {
+            if let Some(end) = self.end.take().or_else(|| self.stuck()) {
                 return Err(end);
             }
             // An idle worker that is not connected may go at once.
@@ -113,6 +117,11 @@ impl Session {
         }
     }
 
+    /// Why the process has to end, if a communicator does not.
+    fn stuck(&self) -> Option<LinkError> {
+        self.groups.stuck().map(LinkError::Stuck)
+    }
+
     /// The next message, or none if the connection was lost or made.
     fn receive(&mut self) -> Result<Option<In>, LinkError> {
         match self.inbox.blocking_recv() {
@@ -128,6 +137,7 @@ impl Session {
             Incoming::Lost => {
                 // What is left of the old connection was meant for a membership that is over.
                 self.outbox = None;
+                self.groups.leave();
                 self.later.clear();
                 self.snapshot_wanted = false;
             }
@@ -147,6 +157,7 @@ impl Session {
     }
 
     fn set_run(&mut self, run: Option<InRun>) {
+        self.groups.leave();
         self.shared.set_run(run.as_ref().map_or("", |run| &run.name));
         self.run = run;
     }
@@ -160,6 +171,7 @@ impl Session {
             problem: shape.problem,
             fingerprint: shape.fingerprint,
             has_state: position.is_some(),
+            nccl: self.groups.version(),
         }));
         self.say_arrived();
     }
@@ -170,7 +182,7 @@ impl Session {
             run: name,
             round: Some(wire::round_to_wire(position.round, self.membership.epoch)),
             kept: wire::chunks_to_wire(&position.kept),
-            has_sum: position.has_sum,
+            sum: position.sum.map(wire::digest_to_wire).unwrap_or_default(),
         }));
     }
 
@@ -194,16 +206,15 @@ impl Session {
     /// is gone for good; [`CollectiveError::Stopped`] if the run stops here.
     pub(super) fn next(&mut self) -> Result<In, CollectiveError> {
         loop {
+            if let Some(stuck) = self.stuck() {
+                return Err(self.gone(stuck));
+            }
             let message = match self.later.pop_front() {
                 Some(message) => message,
                 None => match self.receive() {
                     Ok(Some(message)) => message,
                     Ok(None) => continue,
-                    Err(error) => {
-                        let text = error.to_string();
-                        self.end = Some(error);
-                        return Err(CollectiveError::SentAway(text));
-                    }
+                    Err(error) => return Err(self.gone(error)),
                 },
             };
             match message {
@@ -220,6 +231,12 @@ impl Session {
                     *known = (*known).max(Some(stored.step));
                     return Ok(In::Stored(stored));
                 }
+                In::GroupIdWanted(wanted) => self.groups.make_id(wanted.group, self.speaker()),
+                In::Group(group) => {
+                    let speaker = self.speaker();
+                    self.groups.join(&group, speaker);
+                }
+                In::GroupOver(over) => self.groups.over(over.group),
                 In::SnapshotWanted(_) => self.snapshot_wanted = true,
                 In::Assignment(assignment) if self.is_of(&assignment) => self.say_prepared(),
                 In::Assignment(_) => {
@@ -235,6 +252,23 @@ impl Session {
                 message => return Ok(message),
             }
         }
+    }
+
+    /// The run goes on without this worker, which has to go.
+    fn gone(&mut self, error: LinkError) -> CollectiveError {
+        let text = error.to_string();
+        self.end = Some(error);
+        CollectiveError::SentAway(text)
+    }
+
+    /// For those who join groups beside the work on steps.
+    pub(super) fn speaker(&self) -> Speaker {
+        Speaker { run: self.run_name(), outbox: self.outbox.clone() }
+    }
+
+    /// Those with whom this worker can sum without the coordinator.
+    pub(super) fn groups(&mut self) -> &mut Groups {
+        &mut self.groups
     }
 
     fn is_of(&self, assignment: &v1::Assignment) -> bool {

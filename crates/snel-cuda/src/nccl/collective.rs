@@ -8,8 +8,7 @@
 //! 2. When a member has left, `partial` holds this rank's own sums: the step can be finished another
 //!    way, and only the lost chunks need to be computed.
 //! 3. A rank that fails aborts, so that the others need not wait for their deadline. A verdict that
-//!    all ranks come to, such as that one of them has another state, leaves the communicator: an
-//!    abort could keep it from those who have yet to read it.
+//!    all ranks come to leaves the communicator.
 
 use std::sync::Arc;
 
@@ -19,10 +18,11 @@ use snel_core::engine::Engine;
 use snel_core::partial::Partial;
 use snel_core::plan::StepPlan;
 
-use crate::device::{Device, DeviceError, Memory};
+use crate::device::Device;
 use crate::nccl::communicator::{Communicator, Place};
 use crate::nccl::error::NcclError;
-use crate::nccl::packed::{Opinion, PackedPartial, UnpackError};
+use crate::nccl::packed::{Opinion, UnpackError};
+use crate::nccl::reducer::{ReduceError, Reducer};
 
 /// Which chunks of a step each rank computes, in the order of ranks. All ranks must get the same
 /// from it: whoever differs is found out before its sums are used.
@@ -59,15 +59,8 @@ pub enum SharesError {
 
 /// One rank of a group.
 pub struct NcclCollective<D: Device> {
-    // Before the memory that it uses, so that it ends first.
-    communicator: Communicator,
-    device: D,
+    reducer: Reducer<D>,
     shares: Shares,
-    packed: PackedPartial,
-    /// On the device.
-    room: Option<D::Memory>,
-    /// Words of the last reduction, which all ranks know of each other.
-    agreed: Option<usize>,
     failure: Option<Arc<NcclError>>,
 }
 
@@ -75,15 +68,7 @@ impl<D: Device> NcclCollective<D> {
     /// The collective of a communicator whose stream is that of `device`: what is copied to the
     /// device comes before what NCCL does.
     pub fn new(communicator: Communicator, device: D, shares: Shares) -> Self {
-        Self {
-            communicator,
-            device,
-            shares,
-            packed: PackedPartial::default(),
-            room: None,
-            agreed: None,
-            failure: None,
-        }
+        Self { reducer: Reducer::new(communicator, device), shares, failure: None }
     }
 
     /// What NCCL said when a sum failed last. If it [is stuck](NcclError::is_stuck), the process
@@ -97,12 +82,12 @@ impl<D: Device> NcclCollective<D> {
     /// # Errors
     /// [`NcclError`]; the communicator has ended in any case.
     pub fn leave(self) -> Result<(), NcclError> {
-        self.communicator.leave()
+        self.reducer.leave()
     }
 
     /// This rank's share, if the shares are a partition.
     fn share_of(&self, shares: &[ChunkSet], plan: &StepPlan) -> Result<ChunkSet, CollectiveError> {
-        let Place { rank, world } = self.communicator.place();
+        let Place { rank, world } = self.reducer.place();
         let found = shares.len();
         let mine = shares.get(rank as usize).filter(|_| found == world as usize);
         let mine = mine.ok_or(SharesError::Number { found, world }).map_err(transport)?;
@@ -124,57 +109,16 @@ impl<D: Device> NcclCollective<D> {
         engine: &mut dyn Engine,
         partial: &mut Partial,
     ) -> Result<Result<(), UnpackError>, CollectiveError> {
-        let place = self.communicator.place();
         let shares = (self.shares)(plan);
         let mine = self.share_of(&shares, plan)?;
         let opinion = Opinion::new(plan, &shares, engine.digest());
         engine.accumulate(plan, &mine, partial)?;
-        if let Err(verdict) = self.agree(PackedPartial::n_words(partial, place.world))? {
-            return Ok(Err(verdict));
+        match self.reducer.sum(partial, &opinion) {
+            Ok(()) => Ok(Ok(())),
+            Err(ReduceError::Verdict(verdict)) => Ok(Err(verdict)),
+            Err(ReduceError::Device(error)) => Err(transport(error)),
+            Err(ReduceError::Nccl(error)) => Err(self.failed(error)),
         }
-        self.packed.pack(partial, place, &opinion);
-        self.reduce()?;
-        Ok(self.packed.unpack(partial, place, &opinion))
-    }
-
-    /// The sum of `packed` over all ranks, in its place.
-    fn reduce(&mut self) -> Result<(), CollectiveError> {
-        let words = self.packed.words().len();
-        let room = match self.room.take().filter(|room| room.bytes() >= 8 * words) {
-            Some(room) => room,
-            None => self.device.allocate(8 * words).map_err(device_failed)?,
-        };
-        let room = self.room.insert(room);
-        self.device.upload(self.packed.bytes(), room).map_err(device_failed)?;
-        let address = room.address();
-        // SAFETY: the memory is the device's and has room for the words; it is kept in `self`, and
-        // for ever below if NCCL may still be using it. `agree` has made sure of the count.
-        let done = unsafe { self.communicator.all_reduce(address, address, words) };
-        if let Err(error) = done {
-            if error.is_stuck() {
-                std::mem::forget(self.room.take());
-            }
-            return Err(self.failed(error));
-        }
-        self.device.download(room, self.packed.bytes_mut()).map_err(device_failed)
-    }
-
-    /// Makes sure that all ranks mean as many words: NCCL would wait for the missing ones.
-    fn agree(&mut self, words: usize) -> Result<Result<(), UnpackError>, CollectiveError> {
-        if self.agreed == Some(words) {
-            return Ok(Ok(()));
-        }
-        let Place { rank, world } = self.communicator.place();
-        self.packed.greet(words as i64, Place { rank, world });
-        self.reduce()?;
-        let other = self.packed.words().iter().position(|said| *said != words as i64);
-        if let Some(rank) = other {
-            let mine = self.communicator.place().rank;
-            let what = "number of parameters";
-            return Ok(Err(UnpackError::Opinion { rank: rank as u32, mine, what }));
-        }
-        self.agreed = Some(words);
-        Ok(Ok(()))
     }
 
     fn failed(&mut self, error: NcclError) -> CollectiveError {
@@ -199,7 +143,7 @@ impl<D: Device> Collective for NcclCollective<D> {
         match self.exchange(plan, engine, partial) {
             Ok(verdict) => verdict.map_err(transport),
             Err(error) => {
-                if let Err(stuck) = self.communicator.abort() {
+                if let Err(stuck) = self.reducer.abort() {
                     self.failure.get_or_insert(Arc::new(stuck));
                 }
                 Err(error)
@@ -210,8 +154,4 @@ impl<D: Device> Collective for NcclCollective<D> {
 
 fn transport(error: impl std::error::Error + Send + Sync + 'static) -> CollectiveError {
     CollectiveError::Transport(Box::new(error))
-}
-
-fn device_failed(error: DeviceError) -> CollectiveError {
-    transport(error)
 }

@@ -30,6 +30,13 @@ const TOO_NEW: Version = Version(30_000);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(c_int);
 
+impl Version {
+    /// As NCCL counts: 2.30.7 is 23007.
+    pub fn number(self) -> u32 {
+        self.0.unsigned_abs()
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Before 2.9, which was 20900, the major version counted thousands.

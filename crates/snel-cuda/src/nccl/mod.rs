@@ -23,7 +23,8 @@
 //!
 //! Reading order: `abi` (NCCL's types), `library` (finding and loading it), `owner` (one
 //! communicator's life), `communicator` (the caller's end of it), `packed` (a step's sums as words
-//! that NCCL can add), `collective` (the step).
+//! that NCCL can add), `reducer` (one rank's sums), `collective` (the step of a fixed group), `seat`
+//! (the same for groups that come and go, as the cluster has them).
 
 #![allow(unsafe_code)] // a foreign library
 
@@ -34,6 +35,8 @@ mod error;
 mod library;
 mod owner;
 mod packed;
+mod reducer;
+mod seat;
 mod stream;
 
 pub use abi::UniqueId;
@@ -42,4 +45,6 @@ pub use communicator::{Communicator, Interrupt, Patience, Place};
 pub use error::{LoadError, NcclError, ResultCode};
 pub use library::{Abilities, Library, Version};
 pub use packed::{Opinion, PackedPartial, UnpackError};
+pub use reducer::{ReduceError, Reducer};
+pub use seat::{Ground, Seat, Summer};
 pub use stream::{Stream, StreamError};

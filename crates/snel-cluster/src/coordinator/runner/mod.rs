@@ -7,6 +7,7 @@
 //!    lose the record of its last steps: then the workers know better, and are believed.
 //! 3. Of metrics and artifacts that several workers send, one is kept.
 
+mod groups;
 mod shown;
 mod storage;
 
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use snel_core::partial::{Partial, StepError};
+use snel_core::partial::Partial;
 use snel_proto::v1;
 use snel_proto::v1::work_response::Message;
 use snel_train::checkpoint::Checkpoints;
@@ -39,10 +40,11 @@ use crate::coordinator::tallies::Tallies;
 use crate::frame::{self, Label};
 use crate::limits::sum_limit;
 use crate::machine::{
-    Action, Digest, Event, Fate, Machine, MemberId, Past, PayloadId, Phase, RoundId, Settings,
-    Verdict,
+    Action, Digest, Event, Fate, GroupId, Machine, MemberId, Past, PayloadId, Phase, RoundId,
+    Settings, Verdict,
 };
 use crate::record::{Entry, History, HistoryError, Record, RecordError};
+use crate::verdict::verdict;
 use crate::watching::curves::Curves;
 use crate::wire;
 
@@ -61,6 +63,8 @@ pub(super) enum Input {
     Partial { member: MemberId, round: RoundId, digest: Digest, bytes: u64, partial: Box<Partial> },
     /// A worker's connection is gone, after so long a silence.
     Lost { member: MemberId, silence: Duration },
+    /// A member has made an id by which others can join the group.
+    GroupId { member: MemberId, group: GroupId, id: Bytes },
     /// A state has arrived.
     Snapshot { member: MemberId, step: u64, body: Bytes },
     /// A file has arrived.
@@ -138,6 +142,10 @@ struct Runner {
     next_payload: u64,
     sum: Option<(RoundId, Bytes)>,
     snapshot: Option<Bytes>,
+    /// The last id that was made for a group.
+    group_id: Option<(GroupId, Bytes)>,
+    /// The round that chunks were given out for.
+    open_round: Option<RoundId>,
     leader: Option<MemberId>,
     checkpoints: Checkpoints,
     model_path: PathBuf,
@@ -213,6 +221,8 @@ pub(super) fn open(
         next_payload: 0,
         sum: None,
         snapshot: None,
+        group_id: None,
+        open_round: None,
         leader: None,
         checkpoints,
         model_path: folder.model(),
@@ -308,6 +318,10 @@ impl Runner {
                 self.payloads.insert(payload, (member, *partial));
                 self.event(Event::Contributed { member, round, chunks, digest, payload })
             }
+            Input::GroupId { member, group, id } => {
+                self.group_id = Some((group, id));
+                self.event(Event::GroupId { member, group })
+            }
             Input::Snapshot { member, step, body } => {
                 self.snapshot = Some(body);
                 self.event(Event::Snapshot { member, step })
@@ -360,9 +374,24 @@ impl Runner {
             }
             Action::Compute { member, round, chunks } => {
                 self.tallies.assigned(Instant::now());
+                self.open_round = Some(round);
                 let round = Some(wire::round_to_wire(round, epoch));
                 let chunks = wire::chunks_to_wire(&chunks);
-                self.send(member, Message::Compute(v1::Compute { round, chunks }));
+                let compute = v1::Compute { round, chunks, ..v1::Compute::default() };
+                self.send(member, Message::Compute(compute));
+            }
+            Action::Reduce { group, round, shares } => {
+                self.tallies.assigned(Instant::now());
+                self.open_round = Some(round);
+                self.reduce(group, wire::round_to_wire(round, epoch), &shares);
+            }
+            Action::WantGroupId { group: GroupId(group), member } => {
+                self.send(member, Message::GroupIdWanted(v1::GroupIdWanted { group }));
+            }
+            Action::JoinGroup { group, members } => self.join_group(group, &members),
+            Action::GroupOver { group: GroupId(group), members } => {
+                let over = v1::GroupOver { group };
+                members.into_iter().for_each(|m| self.send(m, Message::GroupOver(over)));
             }
             Action::Forget(payloads) => {
                 for payload in payloads {
@@ -393,7 +422,7 @@ impl Runner {
                 let commit = v1::Commit { round: Some(wire::round_to_wire(round, epoch)), redo };
                 members.into_iter().for_each(|m| self.send(m, Message::Commit(commit)));
                 // Members that come back late are told of rounds that were decided before.
-                if self.sum.as_ref().is_some_and(|(of, _)| *of == decided) {
+                if self.open_round.take_if(|open| *open == decided).is_some() {
                     self.close_round(redo);
                 }
             }
@@ -471,13 +500,7 @@ impl Runner {
         sum.write_to(&mut body);
         let digest = wire::digest(&body);
         self.sum = Some((round, Bytes::from(body)));
-        match sum.reduce() {
-            Err(StepError::Incomplete { .. }) => Err(missing()),
-            Err(StepError::Overflow { scale, .. }) if scale < sum.scale() => {
-                Ok(Verdict::Redo { digest })
-            }
-            result => Ok(Verdict::Step { digest, refused: result.is_err() }),
-        }
+        verdict(&sum, digest).ok_or_else(missing)
     }
 
     fn note(&mut self, text: String) {

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use snel_core::chunks::ChunkSet;
 
+use super::grouped::Group;
 use super::ledger::Check;
 use super::network::{Down, Up};
 use super::problem::{State, Sum};
 use super::worker::Guilt;
 use super::world::{Ending, Own, World};
 use crate::machine::{
-    Action, Digest, Event, Machine, MemberId, PayloadId, RoundId, Shape, Stage, Verdict,
+    Action, Digest, Event, GroupId, Machine, MemberId, PayloadId, RoundId, Shape, Stage, Verdict,
 };
 use crate::record::Entry;
 
@@ -45,6 +46,11 @@ pub(super) struct Coordinator {
     pub(super) ready: BTreeSet<(MemberId, RoundId)>,
     /// Those who take part.
     pub(super) membership: Vec<MemberId>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    /// Versions of NCCL, as members said.
+    pub(super) versions: BTreeMap<MemberId, u32>,
+    /// The group that sums the last round.
+    pub(super) reducing: Option<GroupId>,
     /// Those who want to go: out of the cluster, and how many commits they were told of since.
     pub(super) leaving: BTreeMap<MemberId, (bool, u32)>,
 }
@@ -63,6 +69,9 @@ impl Coordinator {
             owed: BTreeMap::new(),
             ready: BTreeSet::new(),
             membership: Vec::new(),
+            groups: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            reducing: None,
             leaving: BTreeMap::new(),
         }
     }
@@ -82,8 +91,9 @@ impl World {
                 twins.into_iter().for_each(|twin| self.hang_up(twin));
                 Event::Joined { member, name }
             }
-            Up::Prepared { has_state } => {
-                Event::Prepared { member, shape: self.shape(worker), has_state }
+            Up::Prepared { has_state, nccl } => {
+                shell.versions.insert(member, nccl);
+                Event::Prepared { member, shape: self.shape(worker), has_state, nccl }
             }
             Up::Arrived(position) => Event::Arrived { member, position },
             Up::Beat(progress) => Event::Beat { member, progress },
@@ -107,6 +117,9 @@ impl World {
                     shell.ready.insert((member, round));
                 }
                 Event::Ready { member, round, digest }
+            }
+            Up::Reduced { .. } | Up::GroupId { .. } | Up::GroupReady(_) | Up::GroupFailed(_) => {
+                self.heard_of_group(member, message)
             }
             Up::Snapshot(state) | Up::Checkpoint(state)
                 if self.workers[worker].guilty == Some(Guilt::Corrupt)
@@ -221,6 +234,10 @@ impl World {
                 self.given_out(member, round, &chunks)?;
                 self.send(member, Down::Compute { round, chunks });
             }
+            Action::WantGroupId { .. }
+            | Action::JoinGroup { .. }
+            | Action::Reduce { .. }
+            | Action::GroupOver { .. } => self.act_on_group(action)?,
             Action::Forget(payloads) => {
                 for payload in payloads {
                     let shell = self.shell.as_mut();
@@ -244,6 +261,7 @@ impl World {
             Action::Record(entry) => {
                 if let Entry::Commit { step, attempt, .. } = entry {
                     self.all_hold_the_sum(RoundId { step, attempt })?;
+                    self.the_group_is_whole()?;
                 }
                 self.ledger.write(entry, &self.problem, self.disk.step)?;
             }
@@ -256,6 +274,7 @@ impl World {
                     shell.payloads.retain(|_, payload| payload.round != round);
                 }
                 self.nobody_is_kept(&members)?;
+                self.count_group_rounds(round, redo, &members);
                 match (self.is_late(&members), redo) {
                     (true, true) => self.tally.saw("repetition told late"),
                     (true, false) => self.tally.saw("commit told late"),
@@ -294,7 +313,7 @@ impl World {
     }
 
     /// Not what all are told.
-    fn is_late(&self, members: &[MemberId]) -> bool {
+    pub(super) fn is_late(&self, members: &[MemberId]) -> bool {
         let takes_part = |id| self.shell.as_ref().is_some_and(|s| s.membership.contains(id));
         !members.iter().any(takes_part)
     }

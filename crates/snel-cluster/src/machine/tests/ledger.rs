@@ -104,9 +104,10 @@ impl Ledger {
                     past.epoch = *epoch;
                     past.members.clone_from(members);
                 }
-                Entry::Commit { step, attempt, .. } => {
+                Entry::Commit { step, attempt, digest, .. } => {
                     past.next_step = step + 1;
-                    past.last_committed = Some(RoundId { step: *step, attempt: *attempt });
+                    let round = RoundId { step: *step, attempt: *attempt };
+                    past.last_committed = Some((round, *digest));
                 }
                 Entry::Rewound { step } | Entry::Adopted { step } => {
                     past.next_step = *step;

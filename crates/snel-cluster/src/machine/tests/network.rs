@@ -9,7 +9,7 @@ use std::time::Duration;
 use snel_core::chunks::ChunkSet;
 
 use super::problem::{State, Sum};
-use crate::machine::{Digest, Fate, MemberId, Outcome, Position, RoundId};
+use crate::machine::{Digest, Fate, GroupId, MemberId, Outcome, Position, RoundId, Verdict};
 
 /// Time since the beginning.
 pub(super) type Time = Duration;
@@ -18,11 +18,15 @@ pub(super) type Time = Duration;
 #[derive(Debug, Clone)]
 pub(super) enum Up {
     Hello,
-    Prepared { has_state: bool },
+    Prepared { has_state: bool, nccl: u32 },
     Arrived(Position),
     Beat(u64),
     Contributed { round: RoundId, chunks: ChunkSet, digest: Digest, partial: u128, sound: bool },
     Ready { round: RoundId, digest: Digest },
+    Reduced { group: GroupId, round: RoundId, verdict: Verdict, took: Duration },
+    GroupId { group: GroupId, id: u64 },
+    GroupReady(GroupId),
+    GroupFailed(GroupId),
     Snapshot(State),
     Checkpoint(State),
     Leave { cluster: bool },
@@ -38,6 +42,10 @@ pub(super) enum Down {
     Start { state: State, stored: bool },
     WantSnapshot,
     Compute { round: RoundId, chunks: ChunkSet },
+    WantGroupId(GroupId),
+    JoinGroup { group: GroupId, id: u64, world: usize },
+    Reduce { group: GroupId, round: RoundId, chunks: ChunkSet },
+    GroupOver(GroupId),
     Sum(Sum),
     Commit { round: RoundId, redo: bool },
     Membership { leader: bool },

@@ -19,6 +19,8 @@ pub(super) const SUM: Digest = 70;
 /// A machine and its clock.
 pub(super) struct Play {
     pub(super) machine: Machine,
+    /// Version of NCCL that workers have.
+    pub(super) nccl: u32,
     now: Instant,
     payloads: u64,
 }
@@ -42,7 +44,7 @@ pub(super) fn past(next_step: u64, disk_step: u64) -> Past {
         next_step,
         members: vec!["a".to_owned()],
         disk_step,
-        last_committed: next_step.checked_sub(1).map(|step| at(step, 1)),
+        last_committed: next_step.checked_sub(1).map(|step| (at(step, 1), SUM)),
         shape: Some(shape("x")),
     }
 }
@@ -51,12 +53,18 @@ impl Play {
     pub(super) fn after(past: Past, wanted: usize) -> Self {
         let settings = Settings { wanted, budget: BUDGET, patience: PATIENCE };
         let now = Instant::now();
-        Self { machine: Machine::new(settings, past, now), now, payloads: 0 }
+        Self { machine: Machine::new(settings, past, now), nccl: 0, now, payloads: 0 }
     }
 
     /// A run in which workers of these names are before round 1, with all chunks of it given out.
     pub(super) fn with(names: &[&str]) -> (Self, Vec<(MemberId, ChunkSet)>) {
+        Self::with_nccl(names, 0)
+    }
+
+    /// The same of workers that have this version of NCCL.
+    pub(super) fn with_nccl(names: &[&str], nccl: u32) -> (Self, Vec<(MemberId, ChunkSet)>) {
         let mut play = Self::after(Past::default(), names.len());
+        play.nccl = nccl;
         for (i, name) in names.iter().enumerate() {
             play.join(i as u64 + 1, name, false);
         }
@@ -86,7 +94,12 @@ impl Play {
     pub(super) fn join(&mut self, id: u64, name: &str, has_state: bool) -> Vec<Action> {
         let member = MemberId(id);
         let mut actions = self.tell(Event::Joined { member, name: name.to_owned() });
-        actions.extend(self.tell(Event::Prepared { member, shape: shape("x"), has_state }));
+        actions.extend(self.tell(Event::Prepared {
+            member,
+            shape: shape("x"),
+            has_state,
+            nccl: self.nccl,
+        }));
         actions
     }
 
@@ -101,7 +114,10 @@ impl Play {
         kept: ChunkSet,
         has_sum: bool,
     ) -> Vec<Action> {
-        self.tell(Event::Arrived { member, position: Position { round, kept, has_sum } })
+        self.tell(Event::Arrived {
+            member,
+            position: Position { round, kept, sum: has_sum.then_some(SUM) },
+        })
     }
 
     pub(super) fn contribute(

@@ -34,6 +34,7 @@ impl World {
         let pace = self.pace();
         self.workers.push(Worker::new(name, 0, pace));
         let worker = self.workers.len() - 1;
+        self.workers[worker].nccl = self.mood.version(&mut self.dice);
         let after = self.dice.up_to(self.settings.budget);
         self.at(self.now + after, Own::Dial { worker, life: 0 });
         worker
@@ -46,6 +47,7 @@ impl World {
         let guilty = old.guilty.is_some() || old.had_a_guilty_life;
         self.workers[worker] = Worker::new(name, life, self.pace());
         self.workers[worker].had_a_guilty_life = guilty;
+        self.workers[worker].nccl = self.mood.version(&mut self.dice);
         self.at(self.now, Own::Dial { worker, life });
     }
 
@@ -65,6 +67,9 @@ impl World {
     /// A worker's process is gone; another may come.
     pub(super) fn kill(&mut self, index: usize) {
         let line = self.workers[index].line;
+        if let Some(id) = self.workers[index].communicator() {
+            self.break_clique(index, id);
+        }
         self.workers[index].end();
         if let Some(line) = line {
             // The computer may have gone with it: then nobody says that the connection is gone, or

@@ -4,10 +4,30 @@ use std::collections::BTreeMap;
 
 use snel_core::chunks::ChunkSet;
 
+use super::coordinator::Coordinator;
 use super::ledger::Check;
 use super::network::Down;
 use super::world::{Ending, World};
 use crate::machine::{Digest, Fate, MemberId, Outcome, Phase, RoundId};
+
+impl Coordinator {
+    /// Chunks of `round` are given out, perhaps for the first time.
+    pub(super) fn enter(&mut self, round: RoundId) -> Check {
+        if self.round == Some(round) {
+            return Ok(());
+        }
+        if self.machine.phase() != Phase::Running {
+            return Err("a round begins though the run is held".to_owned());
+        }
+        if self.payloads.values().any(|payload| payload.round != round) {
+            return Err("payloads of the round before are still kept".to_owned());
+        }
+        self.round = Some(round);
+        self.owed.clear();
+        self.reducing = None;
+        Ok(())
+    }
+}
 
 impl World {
     /// Whoever is spoken to must be there.
@@ -29,19 +49,13 @@ impl World {
         if chunks.is_empty() || !chunks.is_subset(&self.problem.all()) {
             return Err("there are no such chunks".to_owned());
         }
+        if shell.reducing.is_some() && shell.round == Some(round) {
+            return Err("its group sums that round".to_owned());
+        }
         if self.workers[self.net.lines[&member].worker].alien {
             return Err("its arithmetic is another".to_owned());
         }
-        if shell.round != Some(round) {
-            if shell.machine.phase() != Phase::Running {
-                return Err("a round begins though the run is held".to_owned());
-            }
-            if shell.payloads.values().any(|payload| payload.round != round) {
-                return Err("payloads of the round before are still kept".to_owned());
-            }
-            shell.round = Some(round);
-            shell.owed.clear();
-        }
+        shell.enter(round)?;
         let members = &shell.members;
         shell.owed.retain(|id, _| members.contains_key(id));
         let summed = shell.payloads.values().map(|payload| &payload.chunks);

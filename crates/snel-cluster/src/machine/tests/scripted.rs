@@ -350,7 +350,8 @@ fn another_shape_is_refused_after_a_restart_as_well() {
     let mut play = Play::after(past(5, 5), 1);
     let member = MemberId(1);
     play.tell(Event::Joined { member, name: "b".to_owned() });
-    let actions = play.tell(Event::Prepared { member, shape: shape("y"), has_state: false });
+    let actions =
+        play.tell(Event::Prepared { member, shape: shape("y"), has_state: false, nccl: 0 });
     let gone = released(&actions);
     assert_eq!(gone[0].1, Fate::Excluded);
     assert!(gone[0].2.contains("it has y, the run x"), "{}", gone[0].2);
@@ -367,7 +368,8 @@ fn who_starts_over_is_not_heard_before_it_knows() {
     assert_eq!(play.arrive(member, at(1, 0)), []);
     let late = play.contribute(member, at(1, 0), parts[1].1.clone(), STATE);
     assert_eq!(late, [Action::Forget(vec![PayloadId(2)])]);
-    let actions = play.tell(Event::Prepared { member, shape: shape("x"), has_state: false });
+    let actions =
+        play.tell(Event::Prepared { member, shape: shape("x"), has_state: false, nccl: 0 });
     assert_eq!(actions, [Action::WantSnapshot(parts[0].0)]);
 }
 

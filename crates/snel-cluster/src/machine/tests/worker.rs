@@ -10,10 +10,11 @@ use std::time::Duration;
 use snel_core::chunks::ChunkSet;
 
 use super::dice::Dice;
+use super::fabric::Gift;
 use super::network::{Down, Up};
 use super::problem::{Problem, State, Sum};
-use super::workload::Workload;
-use crate::machine::{Fate, MemberId, Outcome, Position, RoundId};
+use super::workload::{Done, Workload};
+use crate::machine::{Fate, GroupId, MemberId, Outcome, Position, RoundId};
 
 /// What a worker does wrong, at the next occasion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,20 @@ pub(super) enum Effect {
     Send(Up),
     /// Wake me with this job done.
     After(Duration, Job),
+    /// An id for a group.
+    MakeId(GroupId),
+    /// To join those of this id.
+    Join {
+        id: u64,
+        world: usize,
+    },
+    /// To sum with those of this id.
+    Give {
+        id: u64,
+        gift: Gift,
+    },
+    /// To have nothing more to do with them.
+    Abort(u64),
     Released(Fate),
     /// The connection is gone; dial again.
     Redial,
@@ -84,13 +99,19 @@ pub(super) struct Worker {
     pub(super) guilty: Option<Guilt>,
     pub(super) had_a_guilty_life: bool,
     pub(super) progress: u64,
+    /// Version of its NCCL, or 0.
+    pub(super) nccl: u32,
     pub(super) pace: Pace,
-    inbox: VecDeque<(MemberId, Down)>,
-    busy: bool,
+    pub(super) inbox: VecDeque<(MemberId, Down)>,
+    pub(super) busy: bool,
     prepared: bool,
     attempt: u32,
     work: Workload,
-    sum: Option<Sum>,
+    pub(super) sum: Option<Sum>,
+    /// The group that it has joined or joins, and by which id.
+    pub(super) group: Option<(GroupId, u64)>,
+    /// It waits for the sum of its group, for which it needed so long.
+    pub(super) reducing: Option<Duration>,
     leader: bool,
     snapshot_wanted: bool,
     stopping: bool,
@@ -116,6 +137,7 @@ impl Worker {
             guilty: None,
             had_a_guilty_life: false,
             progress: 0,
+            nccl: 0,
             pace,
             inbox: VecDeque::new(),
             busy: false,
@@ -123,6 +145,8 @@ impl Worker {
             attempt: 0,
             work: Workload::default(),
             sum: None,
+            group: None,
+            reducing: None,
             leader: false,
             snapshot_wanted: false,
             stopping: false,
@@ -165,6 +189,7 @@ impl Worker {
     /// Takes messages until there are none, or it is busy.
     pub(super) fn read(&mut self, problem: &Problem, dice: &mut Dice) -> Vec<Effect> {
         let mut out = Vec::new();
+        self.look_ahead(&mut out);
         while !self.busy && !self.frozen && self.alive {
             let Some((line, message)) = self.inbox.pop_front() else { break };
             if self.line == Some(line) {
@@ -187,7 +212,10 @@ impl Worker {
             Job::Compute(_) => {}
             Job::Prepare => {
                 self.prepared = true;
-                out.push(Effect::Send(Up::Prepared { has_state: self.state.is_some() }));
+                out.push(Effect::Send(Up::Prepared {
+                    has_state: self.state.is_some(),
+                    nccl: self.nccl,
+                }));
                 self.stand(problem, &mut out);
             }
             Job::Load(state) => {
@@ -230,7 +258,7 @@ impl Worker {
     fn position(&self, state: State) -> Position {
         let kept = self.work.kept();
         let round = RoundId { step: state.step, attempt: self.attempt };
-        Position { round, kept, has_sum: self.sum.is_some() }
+        Position { round, kept, sum: self.sum.map(|sum| sum.digest()) }
     }
 
     fn round(&self) -> Option<RoundId> {
@@ -276,7 +304,24 @@ impl Worker {
             }
             Down::Compute { round, chunks } => {
                 if self.round() == Some(round) && !at_end {
-                    self.compute(chunks, problem, dice, out);
+                    self.compute(None, chunks, problem, dice, out);
+                }
+            }
+            Down::Reduce { group, round, chunks } => {
+                let joined = self.group.is_some_and(|(mine, _)| mine == group);
+                if self.round() == Some(round) && !at_end && joined {
+                    self.compute(Some(group), chunks, problem, dice, out);
+                }
+            }
+            Down::WantGroupId(group) => out.push(Effect::MakeId(group)),
+            Down::JoinGroup { group, id, world } => {
+                self.drop_group(out);
+                self.group = Some((group, id));
+                out.push(Effect::Join { id, world });
+            }
+            Down::GroupOver(group) => {
+                if self.group.is_some_and(|(mine, _)| mine == group) {
+                    self.drop_group(out);
                 }
             }
             Down::Sum(sum) => {
@@ -311,11 +356,13 @@ impl Worker {
                 }
             }
             Down::Release(fate) => {
+                self.drop_group(out);
                 self.forget();
                 out.push(Effect::Released(fate));
             }
             Down::Closed => {
                 self.line = None;
+                self.drop_group(out);
                 self.leave_connection();
                 out.push(Effect::Redial);
             }
@@ -384,6 +431,7 @@ impl Worker {
 
     fn compute(
         &mut self,
+        group: Option<GroupId>,
         chunks: ChunkSet,
         problem: &Problem,
         dice: &mut Dice,
@@ -396,7 +444,7 @@ impl Worker {
             state.corrupt();
             self.guilty = self.plan.take();
         }
-        self.work.add(self.line, chunks);
+        self.work.add(self.line, group, chunks);
         self.begin(dice, out);
     }
 
@@ -413,7 +461,15 @@ impl Worker {
     fn computed(&mut self, number: u64, problem: &Problem, dice: &mut Dice, out: &mut Vec<Effect>) {
         let (Some(state), Some(round)) = (self.state, self.round()) else { return };
         let sum = |chunks: &ChunkSet| Problem::partial(state, round.attempt, chunks);
-        let Some((line, mut chunks, mut partial)) = self.work.done(number, sum) else { return };
+        let Some(Done { line, group, mut chunks, mut partial }) = self.work.done(number, sum)
+        else {
+            return;
+        };
+        if let Some(group) = group {
+            self.reduce(group, (round, state), &chunks, partial, out);
+            self.begin(dice, out);
+            return;
+        }
         if line.is_some() && line == self.line {
             let mut sound = true;
             match self.plan {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use snel_core::chunks::ChunkSet;
 
-use crate::machine::MemberId;
+use crate::machine::{GroupId, MemberId};
 
 /// Chunks to sum together.
 #[derive(Debug)]
@@ -13,7 +13,17 @@ struct Task {
     /// The connection that asked for it: nobody else wants to hear of it.
     line: Option<MemberId>,
     chunks: ChunkSet,
+    /// It is to be summed with others' there, and not sent.
+    group: Option<GroupId>,
     begun: bool,
+}
+
+/// A task that is done: who asked, the chunks, their sum.
+pub(super) struct Done {
+    pub(super) line: Option<MemberId>,
+    pub(super) group: Option<GroupId>,
+    pub(super) chunks: ChunkSet,
+    pub(super) partial: u128,
 }
 
 /// One round's work; each task is done after the one before.
@@ -25,9 +35,10 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    pub(super) fn add(&mut self, line: Option<MemberId>, chunks: ChunkSet) {
+    pub(super) fn add(&mut self, line: Option<MemberId>, group: Option<GroupId>, chunks: ChunkSet) {
         self.numbered += 1;
-        self.tasks.push_back(Task { number: self.numbered, line, chunks, begun: false });
+        let number = self.numbered;
+        self.tasks.push_back(Task { number, line, chunks, group, begun: false });
     }
 
     /// Begins the first task, if that was not done yet: its number, and the chunks of it that were
@@ -42,13 +53,8 @@ impl Workload {
         Some((task.number, rest.len()))
     }
 
-    /// The first task is done: who asked, the chunks, their sum. Sets that it holds whole are not
-    /// summed again.
-    pub(super) fn done(
-        &mut self,
-        number: u64,
-        sum: impl Fn(&ChunkSet) -> u128,
-    ) -> Option<(Option<MemberId>, ChunkSet, u128)> {
+    /// The first task is done. Sets that it holds whole are not summed again.
+    pub(super) fn done(&mut self, number: u64, sum: impl Fn(&ChunkSet) -> u128) -> Option<Done> {
         let task = self.tasks.pop_front_if(|task| task.number == number)?;
         let mut rest = task.chunks.clone();
         let mut partial = 0u128;
@@ -62,7 +68,8 @@ impl Workload {
         });
         partial = partial.wrapping_add(sum(&rest));
         self.kept.push((task.chunks.clone(), partial));
-        Some((task.line, task.chunks, partial))
+        let Task { line, group, chunks, .. } = task;
+        Some(Done { line, group, chunks, partial })
     }
 
     /// The connection is gone; what was begun is finished all the same.

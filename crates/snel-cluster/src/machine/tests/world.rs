@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::coordinator::Coordinator;
 use super::dice::Dice;
+use super::fabric::{Fabric, Mood, News};
 use super::faults::Fault;
 use super::ledger::{Check, Ledger};
 use super::network::{Down, Network, Time, Up, What};
@@ -44,6 +45,13 @@ pub(super) enum Own {
         sum: Sum,
         culprit: Option<MemberId>,
     },
+    News {
+        worker: usize,
+        life: u64,
+        /// Of the communicator.
+        id: u64,
+        news: News,
+    },
     Fault,
     Resume,
     Restart,
@@ -70,6 +78,8 @@ pub(super) struct World {
     pub(super) problem: Problem,
     pub(super) settings: Settings,
     pub(super) net: Network<Own>,
+    pub(super) mood: Mood,
+    pub(super) fabric: Fabric,
     pub(super) workers: Vec<Worker>,
     pub(super) shell: Option<Coordinator>,
     pub(super) incarnations: u64,
@@ -111,6 +121,8 @@ impl World {
             now: Duration::ZERO,
             start: Instant::now(),
             net: Network::new(),
+            mood: Mood::roll(&mut dice),
+            fabric: Fabric::default(),
             workers: Vec::new(),
             shell: None,
             incarnations: 0,
@@ -277,6 +289,19 @@ impl World {
                 let effects = w.wake(job, &self.problem, &mut self.dice);
                 self.effects(worker, effects)
             }
+            Own::News { worker, life, id, news } => {
+                let w = &mut self.workers[worker];
+                if w.life != life {
+                    return Ok(());
+                }
+                if w.frozen {
+                    let again = self.now + self.settings.budget / 8;
+                    self.at(again, Own::News { worker, life, id, news });
+                    return Ok(());
+                }
+                let effects = w.hear(id, news, &self.problem, &mut self.dice);
+                self.effects(worker, effects)
+            }
             Own::Beat { worker, line } => {
                 self.beat(worker, line);
                 Ok(())
@@ -362,6 +387,10 @@ impl World {
                 Effect::After(time, job) => {
                     self.at(self.now + time, Own::Wake { worker: index, life, job });
                 }
+                Effect::MakeId(group) => self.make_id(index, group),
+                Effect::Join { id, world } => self.join_clique(index, id, world),
+                Effect::Give { id, gift } => self.give(index, id, gift),
+                Effect::Abort(id) => self.break_clique(index, id),
                 Effect::Released(fate) => self.released(index, fate)?,
                 Effect::Redial => {
                     let after = self.dice.up_to(self.settings.budget / 3);
