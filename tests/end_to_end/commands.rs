@@ -177,6 +177,18 @@ fn doctor_tells_what_there_is_and_how_to_get_the_rest() {
 
 /// No machine has so many GPUs.
 #[test]
+fn a_launch_names_gpus_that_are_there() {
+    let place = Place::with_small();
+    let launch = ["launch", "small.toml", "--out", "run"];
+    let with = |more: &[&str]| place.snel(&[&launch[..], more].concat());
+    with(&["--gpus", "first"]).refuses(2, &["0,1,3"]);
+    with(&["--gpus", "all", "--workers", "2"]).refuses(2, &["--workers"]);
+    with(&["--nccl"]).refuses(2, &["--gpus"]);
+    with(&["--gpus", "99"]).refuses(2, &["GPU", "snel doctor"]);
+    assert!(!place.path("run").exists());
+}
+
+#[test]
 fn a_device_that_is_not_there_is_refused_and_leaves_nothing() {
     let place = Place::with_small();
     let train = |device| ["train", "small.toml", "--out", "run", "--device", device];

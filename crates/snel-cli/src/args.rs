@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -120,6 +121,31 @@ pub(crate) struct LaunchArgs {
     /// Worker processes [default: one for each core, of one thread each]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) workers: Option<u32>,
+    /// A worker for each of these GPUs: `all`, or numbers with commas between them
+    #[arg(long, value_name = "GPUS", conflicts_with_all = ["workers", "device"])]
+    pub(crate) gpus: Option<Gpus>,
+    /// Sum between these GPUs by NCCL instead of through the coordinator
+    #[arg(long, requires = "gpus")]
+    pub(crate) nccl: bool,
+}
+
+/// GPUs of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Gpus {
+    All,
+    Some(Vec<u32>),
+}
+
+impl FromStr for Gpus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let numbers: Result<Vec<u32>, _> = text.split(',').map(str::parse).collect();
+        numbers.map(Self::Some).map_err(|_| "use all, or numbers as in 0,1,3".to_owned())
+    }
 }
 
 /// Certificates and token.

@@ -45,8 +45,10 @@ pub struct LaunchSettings<'a> {
     pub workers: u32,
     /// Threads of each.
     pub threads: usize,
-    /// Device of each.
-    pub device: Device,
+    /// Device of each, from the first again if there are more workers.
+    pub devices: Vec<Device>,
+    /// Workers of GPUs sum by NCCL.
+    pub nccl: bool,
     /// Of a GPU.
     pub precision: Precision,
     /// Silence after which a worker counts as lost.
@@ -330,7 +332,12 @@ fn start_worker(
     command.args(["--coordinator", &format!("http://{coordinator}")]);
     command.args(["--name", &format!("worker-{number}")]);
     command.args(["--threads", &settings.threads.to_string()]);
-    command.args(["--device", &settings.device.to_string()]);
+    let turn = (number as usize).saturating_sub(1) % settings.devices.len().max(1);
+    let device = settings.devices.get(turn).copied().unwrap_or_default();
+    command.args(["--device", &device.to_string()]);
+    if settings.nccl {
+        command.arg("--nccl");
+    }
     command.args(["--precision", &settings.precision.to_string()]);
     command.stdout(Stdio::null());
     start("worker", command)
