@@ -115,9 +115,9 @@ fn chaos_changes_nothing() {
     let mut runs = 0;
     while started.elapsed() < length {
         let out = format!("run-{runs}");
-        let budget = BUDGET.as_millis().to_string();
+        let budget = format!("cluster.failure_budget_ms={}", BUDGET.as_millis());
         let launch = ["launch", "small.toml", "--out", &out, "--workers", WORKERS];
-        let budget = ["--failure-budget-ms", &budget];
+        let budget = ["--set", &budget];
         let mut launch = place.start(&[&launch[..], &budget, &long].concat());
         let record = place.path(&out).join("record.log");
         while matches!(launch.try_wait(), Ok(None)) {
