@@ -76,23 +76,12 @@ impl Machine {
                 let time = |speed: f64| Duration::from_secs_f64(f64::from(n) / speed.max(1e-6));
                 let limit = match m.speed {
                     Some(speed) if m.stands_before(self.next) => budget(time(speed)),
-                    // Not there yet. Whoever gave its part had the same to do before it, such as
-                    // a validation; a slower member takes longer in proportion.
-                    Some(speed) if round.longest > Duration::ZERO => {
-                        let slower = (self.fastest() / speed.max(1e-6)).clamp(1.0, 1e6);
-                        budget(round.longest.mul_f64(slower) + time(speed))
-                    }
-                    // Nobody has shown how long it takes, or it was never timed.
+                    // Not there yet, as it validates, or never timed.
                     _ => patience.max(round.longest * LATENESS),
                 };
                 ("computing its chunks", limit)
             }
         })
-    }
-
-    /// Chunks a second of the fastest member.
-    fn fastest(&self) -> f64 {
-        self.members.values().filter_map(|m| m.speed).fold(0.0, f64::max)
     }
 
     /// Whom the run waits for, and why, for people.
