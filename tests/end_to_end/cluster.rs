@@ -148,6 +148,10 @@ fn ended_runs_outlive_their_coordinator() {
     place.ok(&["run", "watch", "done", "--coordinator", &url]);
     place.ok(&["run", "watch", "ended", "--coordinator", &url]);
     drop((first, first_worker));
+    // An old run that cannot be read any more does not keep a coordinator from starting.
+    std::fs::create_dir_all(place.path("runs/old")).unwrap();
+    std::fs::copy(place.path("runs/ended/record.log"), place.path("runs/old/record.log")).unwrap();
+    place.write("runs/old/config.toml", "[train]\nno_such_key = 1\n");
 
     let (_second, url) = coordinator(&place, &[]);
     let at = ["--coordinator", &url];

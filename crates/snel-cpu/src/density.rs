@@ -5,7 +5,7 @@
 //! components. Each component's offset is summed in f64 before it is rounded.
 
 use pulp::Scalar;
-use snel_core::density::{Affine, Density, HALF_LN_TAU, Scale, box_log_volume, student_constant};
+use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::triangle;
 use snel_core::normal::ln;
 
@@ -103,30 +103,25 @@ impl TileDensity {
 }
 
 fn flatten(density: &Density, log_weight: f64, out: &mut Vec<Component>) {
-    let component =
-        |constant: f64, shape| Component { offset: (log_weight + constant) as f32, shape };
-    match density {
-        Density::Gaussian { at } => {
-            let constant = -at.log_det() - at.dim() as f64 * HALF_LN_TAU;
-            out.push(component(constant, Shape::Gaussian(Whiten::new(at))));
-        }
+    let shape = match density {
+        Density::Gaussian { at } => Shape::Gaussian(Whiten::new(at)),
         Density::Student { df, at } => {
-            let constant = student_constant(*df, at.dim()) - at.log_det();
             let exponent = -0.5 * (df + at.dim() as f64);
-            let shape = Shape::Student(Whiten::new(at), exponent as f32, (1.0 / df) as f32);
-            out.push(component(constant, shape));
+            Shape::Student(Whiten::new(at), exponent as f32, (1.0 / df) as f32)
         }
         Density::Uniform { low, high } => {
             let single = |v: &[f64]| v.iter().map(|&v| v as f32).collect();
-            let shape = Shape::Uniform(single(low), single(high));
-            out.push(component(-box_log_volume(low, high), shape));
+            Shape::Uniform(single(low), single(high))
         }
         Density::Mixture { weights, components } => {
             for (w, c) in weights.iter().zip(components) {
                 flatten(c, log_weight + w.ln(), out);
             }
+            return;
         }
-    }
+    };
+    let offset = (log_weight + density.log_constant()) as f32;
+    out.push(Component { offset, shape });
 }
 
 impl Component {
@@ -163,13 +158,9 @@ impl Component {
 
 impl Whiten {
     fn new(at: &Affine) -> Self {
-        let dim = at.dim();
-        let (inverse, diagonal) = match &at.scale {
-            Scale::Diagonal(s) => (s.iter().map(|s| 1.0 / s).collect(), true),
-            Scale::Lower(s) => (invert_lower(s, dim), false),
-        };
         let single = |v: &[f64]| v.iter().map(|&v| v as f32).collect();
-        Self { mean: single(&at.mean), inverse: single(&inverse), diagonal }
+        let diagonal = matches!(at.scale, Scale::Diagonal(_));
+        Self { mean: single(&at.mean), inverse: single(&at.inverse_scale()), diagonal }
     }
 
     #[inline(always)]
@@ -189,19 +180,6 @@ impl Whiten {
             }
         }
     }
-}
-
-/// Inverse of a packed lower triangle with non-zero diagonal.
-fn invert_lower(s: &[f64], dim: usize) -> Vec<f64> {
-    let mut inverse = vec![0.0; s.len()];
-    for j in 0..dim {
-        inverse[triangle(j, j)] = 1.0 / s[triangle(j, j)];
-        for i in j + 1..dim {
-            let dot: f64 = (j..i).map(|k| s[triangle(i, k)] * inverse[triangle(k, j)]).sum();
-            inverse[triangle(i, j)] = -dot / s[triangle(i, i)];
-        }
-    }
-    inverse
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! Constants are summed in f64 and rounded once. Node 0 is the whole density; the children of a
 //! mixture stand side by side.
 
-use snel_core::density::{Affine, Density, HALF_LN_TAU, Scale, box_log_volume, student_constant};
-use snel_core::energy::triangle;
+use snel_core::density::{Affine, Density, Scale};
 
 use crate::arguments::{DensityNode, kind};
 
@@ -29,25 +28,16 @@ impl Table {
     fn fill(&mut self, index: usize, density: &Density, log_weight: f64) {
         let weight = self.nodes[index].weight;
         let node = match density {
-            Density::Gaussian { at } => {
-                let constant = -at.log_det() - at.dim() as f64 * HALF_LN_TAU;
-                let offset = (log_weight + constant) as f32;
-                DensityNode { kind: kind::GAUSSIAN, offset, ..self.affine(at) }
-            }
-            Density::Student { df, at } => {
-                let constant = student_constant(*df, at.dim()) - at.log_det();
-                DensityNode {
-                    kind: kind::STUDENT,
-                    offset: (log_weight + constant) as f32,
-                    exponent: (-0.5 * (df + at.dim() as f64)) as f32,
-                    inverse_df: (1.0 / df) as f32,
-                    df: *df,
-                    ..self.affine(at)
-                }
-            }
+            Density::Gaussian { at } => DensityNode { kind: kind::GAUSSIAN, ..self.affine(at) },
+            Density::Student { df, at } => DensityNode {
+                kind: kind::STUDENT,
+                exponent: (-0.5 * (df + at.dim() as f64)) as f32,
+                inverse_df: (1.0 / df) as f32,
+                df: *df,
+                ..self.affine(at)
+            },
             Density::Uniform { low, high } => DensityNode {
                 kind: kind::UNIFORM,
-                offset: (log_weight - box_log_volume(low, high)) as f32,
                 mean: self.push(low),
                 scale: self.push(high),
                 ..DensityNode::default()
@@ -68,20 +58,24 @@ impl Table {
                 }
             }
         };
-        self.nodes[index] = DensityNode { weight, ..node };
+        let offset = match density {
+            Density::Mixture { .. } => 0.0,
+            _ => (log_weight + density.log_constant()) as f32,
+        };
+        self.nodes[index] = DensityNode { offset, weight, ..node };
     }
 
     fn affine(&mut self, at: &Affine) -> DensityNode {
-        let (scale, inverse, diagonal) = match &at.scale {
-            Scale::Diagonal(s) => (s, s.iter().map(|s| 1.0 / s).collect(), true),
-            Scale::Lower(s) => (s, invert_lower(s, at.dim()), false),
+        let (scale, diagonal) = match &at.scale {
+            Scale::Diagonal(s) => (s, true),
+            Scale::Lower(s) => (s, false),
         };
         self.has_lower |= !diagonal;
         DensityNode {
             diagonal: i32::from(diagonal),
             mean: self.push(&at.mean),
             scale: self.push(scale),
-            inverse: self.push(&inverse),
+            inverse: self.push(&at.inverse_scale()),
             ..DensityNode::default()
         }
     }
@@ -92,19 +86,6 @@ impl Table {
         self.values.extend(values.iter().map(|&v| v as f32));
         start as i32
     }
-}
-
-/// Inverse of a packed lower triangle with non-zero diagonal.
-fn invert_lower(s: &[f64], dim: usize) -> Vec<f64> {
-    let mut inverse = vec![0.0; s.len()];
-    for j in 0..dim {
-        inverse[triangle(j, j)] = 1.0 / s[triangle(j, j)];
-        for i in j + 1..dim {
-            let dot: f64 = (j..i).map(|k| s[triangle(i, k)] * inverse[triangle(k, j)]).sum();
-            inverse[triangle(i, j)] = -dot / s[triangle(i, i)];
-        }
-    }
-    inverse
 }
 
 #[cfg(test)]
@@ -137,19 +118,5 @@ mod tests {
         assert_eq!((nodes[0].first_child, nodes[2].first_child), (1, 3));
         assert_eq!(values[nodes[4].scale as usize], 2.0);
         assert!(!has_lower);
-    }
-
-    #[test]
-    fn the_inverse_is_one() {
-        let s = [2.0, 0.5, 3.0, -1.0, 0.25, 0.5];
-        let inverse = invert_lower(&s, 3);
-        for i in 0..3 {
-            for j in 0..=i {
-                let product: f64 =
-                    (j..=i).map(|k| s[triangle(i, k)] * inverse[triangle(k, j)]).sum();
-                // A handful of roundings of values below 10.
-                assert!((product - f64::from(u8::from(i == j))).abs() < 1e-14);
-            }
-        }
     }
 }

@@ -23,19 +23,20 @@ pub(super) fn ended(
     submission: &Submission,
     history: &History,
 ) -> Run {
+    let model = ModelFile::load(&folder.model()).ok();
     let phase = match history.outcome().and_then(Ending::of_word) {
-        Some(Ending::Finished | Ending::StoppedEarly) => v1::RunPhase::Finished,
         Some(Ending::Interrupted) => v1::RunPhase::Cancelled,
-        Some(Ending::Failed) | None => v1::RunPhase::Failed,
+        // Steps alone do not make a run finished: its bound may never have been finite.
+        Some(Ending::Finished | Ending::StoppedEarly) if model.is_some() => v1::RunPhase::Finished,
+        _ => v1::RunPhase::Failed,
     };
     let failed = (phase == v1::RunPhase::Failed).then(|| v1::Error {
         code: "run_failed".to_owned(),
-        message: "the run failed under an earlier coordinator".to_owned(),
+        message: "the run ended without a model under an earlier coordinator".to_owned(),
         run: name.to_owned(),
         step: history.next_step(),
         ..v1::Error::default()
     });
-    let model = (phase == v1::RunPhase::Finished).then(|| ModelFile::load(&folder.model()));
     let status = v1::RunStatus {
         run: name.to_owned(),
         phase: phase.into(),
@@ -43,7 +44,7 @@ pub(super) fn ended(
         steps: config.train.steps,
         epoch: history.epoch(),
         workers_wanted: submission.wanted,
-        model_step: model.and_then(Result::ok).map_or(0, |model| model.header.step),
+        model_step: model.map_or(0, |model| model.header.step),
         error: failed,
         ..v1::RunStatus::default()
     };

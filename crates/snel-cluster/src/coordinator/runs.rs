@@ -90,7 +90,12 @@ impl Runs {
                 }
                 Err(error) => return Err(RunnerError::from(error).into()),
             };
-            let (folder, config) = RunFolder::open(folder.path())?;
+            let opened = RunFolder::open(folder.path());
+            // What is over must not keep the others from going on.
+            if opened.is_err() && history.outcome().is_some() {
+                continue;
+            }
+            let (folder, config) = opened?;
             let submission = self.submission(&name).unwrap_or(Submission { order: 0, wanted: 0 });
             if history.outcome().is_some() {
                 self.hub.insert_run(&name, ended(&name, &folder, &config, &submission, &history));

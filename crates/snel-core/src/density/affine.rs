@@ -54,6 +54,14 @@ impl Affine {
         (0..self.dim()).map(|i| self.diagonal(i).ln()).sum()
     }
 
+    /// The scale of the inverse map `z = S^-1 (x - mean)`, packed as `S` is.
+    pub fn inverse_scale(&self) -> Vec<f64> {
+        match &self.scale {
+            Scale::Diagonal(s) => s.iter().map(|s| 1.0 / s).collect(),
+            Scale::Lower(s) => invert_lower(s, self.dim()),
+        }
+    }
+
     /// Turns `z` in place into `mean + factor S z`.
     pub fn apply(&self, z: &mut [f64], factor: f64) {
         for i in (0..z.len()).rev() {
@@ -102,5 +110,37 @@ impl Affine {
         let (Scale::Diagonal(values) | Scale::Lower(values)) = &mut self.scale;
         values.iter_mut().for_each(|v| *v *= factor);
         self
+    }
+}
+
+/// Inverse of a packed lower triangle with non-zero diagonal.
+fn invert_lower(s: &[f64], dim: usize) -> Vec<f64> {
+    let mut inverse = vec![0.0; s.len()];
+    for j in 0..dim {
+        inverse[triangle(j, j)] = 1.0 / s[triangle(j, j)];
+        for i in j + 1..dim {
+            let dot: f64 = (j..i).map(|k| s[triangle(i, k)] * inverse[triangle(k, j)]).sum();
+            inverse[triangle(i, j)] = -dot / s[triangle(i, i)];
+        }
+    }
+    inverse
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inverse_is_one() {
+        let s = [2.0, 0.5, 3.0, -1.0, 0.25, 0.5];
+        let inverse = invert_lower(&s, 3);
+        for i in 0..3 {
+            for j in 0..=i {
+                let product: f64 =
+                    (j..=i).map(|k| s[triangle(i, k)] * inverse[triangle(k, j)]).sum();
+                // A handful of roundings of values below 10.
+                assert!((product - f64::from(u8::from(i == j))).abs() < 1e-14);
+            }
+        }
     }
 }

@@ -98,19 +98,28 @@ impl Density {
         }
     }
 
+    /// The part of the log-density that is the same at every `x` of the support, nats; zero for a
+    /// mixture, whose components have their own.
+    pub fn log_constant(&self) -> f64 {
+        match self {
+            Self::Gaussian { at } => -at.log_det() - at.dim() as f64 * HALF_LN_TAU,
+            Self::Student { df, at } => student_constant(*df, at.dim()) - at.log_det(),
+            Self::Uniform { low, high } => -box_log_volume(low, high),
+            Self::Mixture { .. } => 0.0,
+        }
+    }
+
     /// Log-density at `x` (`D` values), in nats.
     pub fn log_density(&self, x: &[f64]) -> f64 {
         match self {
-            Self::Gaussian { at } => {
-                -0.5 * at.squared_distance(x) - at.log_det() - x.len() as f64 * HALF_LN_TAU
-            }
+            Self::Gaussian { at } => self.log_constant() - 0.5 * at.squared_distance(x),
             Self::Student { df, at } => {
                 let tail = -0.5 * (df + x.len() as f64) * (at.squared_distance(x) / df).ln_1p();
-                student_constant(*df, x.len()) - at.log_det() + tail
+                self.log_constant() + tail
             }
             Self::Uniform { low, high } => {
                 let inside = x.iter().zip(low.iter().zip(high)).all(|(x, (a, b))| a <= x && x < b);
-                if inside { -box_log_volume(low, high) } else { f64::NEG_INFINITY }
+                if inside { self.log_constant() } else { f64::NEG_INFINITY }
             }
             Self::Mixture { weights, components } => {
                 let mut sum = LogWeights::default();
@@ -204,7 +213,7 @@ pub fn pick(weights: &[f64], mut u: f64) -> usize {
 }
 
 /// `log [Gamma((df + D) / 2) / (Gamma(df / 2) (df pi)^(D / 2))]`.
-pub fn student_constant(df: f64, dim: usize) -> f64 {
+fn student_constant(df: f64, dim: usize) -> f64 {
     let d = dim as f64;
     libm::lgamma(0.5 * (df + d))
         - libm::lgamma(0.5 * df)
@@ -212,7 +221,7 @@ pub fn student_constant(df: f64, dim: usize) -> f64 {
 }
 
 /// Logarithm of the volume of a box.
-pub fn box_log_volume(low: &[f64], high: &[f64]) -> f64 {
+fn box_log_volume(low: &[f64], high: &[f64]) -> f64 {
     low.iter().zip(high).map(|(a, b)| (b - a).ln()).sum()
 }
 
