@@ -35,7 +35,6 @@ fn step(place: &Place, url: &str) -> (u64, usize) {
 }
 
 #[test]
-#[ignore = "between two steps a worker is given ten minutes: held there by chance, the test waits so long"]
 fn who_computes_without_progress_is_named_and_replaced() {
     let place = Place::with_small();
     let long = ["--set", "train.steps=3000", "--set", "train.valid_every=1000"];

@@ -74,14 +74,27 @@ impl Machine {
             Work::Vote => ("confirming the sum", budget(round.longest)),
             Work::Chunks(n) => {
                 let time = |speed: f64| Duration::from_secs_f64(f64::from(n) / speed.max(1e-6));
+                // For whoever nobody can be compared with: it validates, or was never timed.
+                let most = patience.max(round.longest * LATENESS);
                 let limit = match m.speed {
                     Some(speed) if m.stands_before(self.next) => budget(time(speed)),
-                    // Not there yet, as it validates, or never timed.
-                    _ => patience.max(round.longest * LATENESS),
+                    // Not there yet. Whoever gave its part had the same to do before it, such as
+                    // a validation; a slower member takes longer in proportion. A measured speed
+                    // can be far off, and then it is no measure.
+                    Some(speed) if round.longest > Duration::ZERO => {
+                        let slower = (self.fastest() / speed.max(1e-6)).clamp(1.0, 1e6);
+                        budget(round.longest.mul_f64(slower) + time(speed)).min(most)
+                    }
+                    _ => most,
                 };
                 ("computing its chunks", limit)
             }
         })
+    }
+
+    /// Chunks a second of the fastest member.
+    fn fastest(&self) -> f64 {
+        self.members.values().filter_map(|m| m.speed).fold(0.0, f64::max)
     }
 
     /// Whom the run waits for, and why, for people.

@@ -127,6 +127,39 @@ fn a_worker_that_was_slow_once_is_tried_again() {
     assert_eq!(parts[1].1.len(), 1, "it is tried with little");
 }
 
+/// What lies between two steps nobody has timed, but the other one has just done the same.
+#[test]
+fn who_never_comes_to_the_next_step_is_found_by_who_did() {
+    let (mut play, parts) = Play::with(&["a", "b"]);
+    let (a, b) = (parts[0].0, parts[1].0);
+    play.wait(1.0);
+    for (member, part) in parts {
+        play.contribute(member, at(1, 0), part, STATE);
+    }
+    let parts = given(&play.finish(at(1, 0), &[a, b]));
+    // Both validate for a second; then one computes, and the other does not appear.
+    play.wait(1.0);
+    play.arrive(a, at(2, 0));
+    play.wait(1.0);
+    let first = parts.iter().find(|(member, _)| *member == a).unwrap();
+    play.contribute(a, at(2, 0), first.1.clone(), STATE);
+    let beats = |play: &mut Play, seconds: u32| {
+        let mut actions = Vec::new();
+        for _ in 0..seconds {
+            play.wait(1.0);
+            actions.extend(play.tell(Event::Beat { member: a, progress: 0 }));
+            actions.extend(play.tell(Event::Beat { member: b, progress: 0 }));
+            actions.extend(play.tell(Event::Tick));
+        }
+        actions
+    };
+    // Eight times as long as the first one took, and not the minute of who cannot be compared.
+    assert_eq!(released(&beats(&mut play, 12)), []);
+    let actions = beats(&mut play, 30);
+    assert_eq!(released(&actions)[0].0, b, "{actions:?}");
+    assert_eq!(given(&actions).len(), 1, "the first one gets the rest");
+}
+
 #[test]
 fn the_last_worker_to_drain_leaves_a_checkpoint() {
     let (mut play, parts) = Play::with(&["a", "b"]);
