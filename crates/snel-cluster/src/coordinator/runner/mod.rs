@@ -9,7 +9,7 @@
 
 mod groups;
 mod shown;
-mod storage;
+pub(super) mod storage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -437,6 +437,7 @@ impl Runner {
                     };
                     self.send(member, Message::Membership(membership));
                 }
+                self.tell_stored(&members);
             }
             Action::Stop(members) => {
                 members.into_iter().for_each(|m| self.send(m, Message::Stop(v1::Stop {})));

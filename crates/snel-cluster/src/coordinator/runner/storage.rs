@@ -1,11 +1,12 @@
 //! A run's folder: states that members start from, and what they send to be kept.
 
+use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
 use snel_proto::v1;
 use snel_proto::v1::work_response::Message;
-use snel_train::checkpoint::Checkpoint;
+use snel_train::checkpoint::{Checkpoint, Checkpoints};
 use snel_train::file::write_atomically;
 use snel_train::metrics::Record as MetricRecord;
 use snel_train::model_file::ModelFile;
@@ -14,6 +15,24 @@ use super::{Runner, RunnerError};
 use crate::coordinator::status::Update;
 use crate::frame::{self, Label};
 use crate::machine::{Event, MemberId, Outcome};
+
+/// Why a run of which all steps are done may have failed all the same.
+pub(in crate::coordinator) const NO_MODEL: &str =
+    "the bound on the validation rows was never finite: no model to keep";
+
+/// Makes the best model the model of a finished run, and tells its step; none if there is no best.
+/// A coordinator that was killed over it is followed by one that does it again.
+pub(in crate::coordinator) fn make_model(
+    checkpoints: &Checkpoints,
+    path: &Path,
+) -> Result<Option<u64>, RunnerError> {
+    if !checkpoints.best().exists() {
+        return Ok(None);
+    }
+    let model = ModelFile::load(&checkpoints.best())?;
+    model.save(path)?;
+    Ok(Some(model.header.step))
+}
 
 impl Runner {
     pub(super) fn start_from_disk(
@@ -78,10 +97,19 @@ impl Runner {
             }
             v1::ArtifactKind::Unspecified => return Ok(()),
         }
-        let stored = v1::Stored { kind: kind.into(), step };
         let members: Vec<MemberId> = self.links.keys().copied().collect();
-        members.into_iter().for_each(|m| self.send(m, Message::Stored(stored)));
+        self.tell_stored(&members);
         Ok(())
+    }
+
+    /// Tells members what is on the disk. Those who come back may have missed it, and wait for it.
+    pub(super) fn tell_stored(&self, members: &[MemberId]) {
+        let checkpoint = (v1::ArtifactKind::Checkpoint, self.stored_checkpoint);
+        for (kind, step) in [checkpoint, (v1::ArtifactKind::Best, self.stored_best)] {
+            let Some(step) = step else { continue };
+            let stored = v1::Stored { kind: kind.into(), step };
+            members.iter().for_each(|&m| self.send(m, Message::Stored(stored)));
+        }
     }
 
     pub(super) fn metrics(&mut self, json: String) -> Result<(), RunnerError> {
@@ -115,16 +143,13 @@ impl Runner {
         let mut model_step = 0;
         let (phase, error) = match outcome {
             Ok(Outcome::Interrupted) => (v1::RunPhase::Cancelled, None),
-            Ok(_) if !self.checkpoints.best().exists() => {
-                let text = "the bound on the validation rows was never finite: no model to keep";
-                (v1::RunPhase::Failed, Some(text.to_owned()))
-            }
-            Ok(_) => {
-                let model = ModelFile::load(&self.checkpoints.best())?;
-                model.save(&self.model_path)?;
-                model_step = model.header.step;
-                (v1::RunPhase::Finished, None)
-            }
+            Ok(_) => match make_model(&self.checkpoints, &self.model_path)? {
+                Some(step) => {
+                    model_step = step;
+                    (v1::RunPhase::Finished, None)
+                }
+                None => (v1::RunPhase::Failed, Some(NO_MODEL.to_owned())),
+            },
             Err(error) => (v1::RunPhase::Failed, Some(error)),
         };
         self.status.send_modify(|status| {
