@@ -148,6 +148,8 @@ fn ended_runs_outlive_their_coordinator() {
     place.ok(&["run", "watch", "done", "--coordinator", &url]);
     place.ok(&["run", "watch", "ended", "--coordinator", &url]);
     drop((first, first_worker));
+    // As after a kill between the record of the end and the model.
+    std::fs::remove_file(place.path("runs/ended/model.safetensors")).unwrap();
     // An old run that cannot be read any more does not keep a coordinator from starting.
     std::fs::create_dir_all(place.path("runs/old")).unwrap();
     std::fs::copy(place.path("runs/ended/record.log"), place.path("runs/old/record.log")).unwrap();
@@ -159,6 +161,8 @@ fn ended_runs_outlive_their_coordinator() {
     assert_eq!((&shown["phase"], &shown["step"]), (&"finished".into(), &120.into()));
     let list = place.ok(&[&["run", "list"], &at[..]].concat()).stdout;
     assert!(list.contains("done") && list.contains("ended"), "{list}");
+    let (done, ended) = ("runs/done/model.safetensors", place.read("runs/ended/model.safetensors"));
+    assert!(ended == place.read(done), "made again");
     place.ok(&[&["run", "fetch", "done", "--out", "fetched.safetensors"], &at[..]].concat());
     assert!(place.read("fetched.safetensors") == place.read("runs/done/model.safetensors"));
     place.ok(&[&["run", "watch", "done"], &at[..]].concat());

@@ -9,7 +9,8 @@ use snel_train::run_folder::RunFolder;
 use tokio::sync::{broadcast, watch};
 
 use crate::coordinator::hub::Run;
-use crate::coordinator::runner::{Inbox, Submission};
+use crate::coordinator::runner::storage::{NO_MODEL, make_model};
+use crate::coordinator::runner::{Inbox, RunnerError, Submission};
 use crate::coordinator::status::{Inside, RunView};
 use crate::machine::Ending;
 use crate::record::History;
@@ -23,16 +24,21 @@ pub(super) fn ended(
     submission: &Submission,
     history: &History,
 ) -> Run {
-    let model = ModelFile::load(&folder.model()).ok();
-    let phase = match history.outcome().and_then(Ending::of_word) {
-        Some(Ending::Interrupted) => v1::RunPhase::Cancelled,
-        // Steps alone do not make a run finished: its bound may never have been finite.
-        Some(Ending::Finished | Ending::StoppedEarly) if model.is_some() => v1::RunPhase::Finished,
-        _ => v1::RunPhase::Failed,
+    let (phase, model_step, error) = match history.outcome().and_then(Ending::of_word) {
+        Some(Ending::Finished | Ending::StoppedEarly) => match model_of(folder, config) {
+            Ok(Some(step)) => (v1::RunPhase::Finished, step, None),
+            Ok(None) => (v1::RunPhase::Failed, 0, Some(NO_MODEL.to_owned())),
+            Err(error) => (v1::RunPhase::Failed, 0, Some(error.to_string())),
+        },
+        Some(Ending::Interrupted) => (v1::RunPhase::Cancelled, 0, None),
+        Some(Ending::Failed) | None => {
+            let text = "the run failed under an earlier coordinator";
+            (v1::RunPhase::Failed, 0, Some(text.to_owned()))
+        }
     };
-    let failed = (phase == v1::RunPhase::Failed).then(|| v1::Error {
+    let error = error.map(|message| v1::Error {
         code: "run_failed".to_owned(),
-        message: "the run ended without a model under an earlier coordinator".to_owned(),
+        message,
         run: name.to_owned(),
         step: history.next_step(),
         ..v1::Error::default()
@@ -44,8 +50,8 @@ pub(super) fn ended(
         steps: config.train.steps,
         epoch: history.epoch(),
         workers_wanted: submission.wanted,
-        model_step: model.map_or(0, |model| model.header.step),
-        error: failed,
+        model_step,
+        error,
         ..v1::RunStatus::default()
     };
     let validation = Curves::read(&folder.metrics()).validations.pop();
@@ -60,5 +66,15 @@ pub(super) fn ended(
         },
         excluded: HashSet::new(),
         ended: true,
+    }
+}
+
+/// The step of a finished run's model. The coordinator before may have been killed after it wrote
+/// down the end, and before it made the model of this run or of this continuation.
+fn model_of(folder: &RunFolder, config: &Config) -> Result<Option<u64>, RunnerError> {
+    match make_model(&folder.checkpoints(config.train.keep), &folder.model())? {
+        // The checkpoints may have been deleted since.
+        None if folder.model().exists() => Ok(Some(ModelFile::load(&folder.model())?.header.step)),
+        made => Ok(made),
     }
 }
