@@ -144,6 +144,13 @@ fn every_report_is_one_json_document() {
         (Some("valid"), Some("nats a row"))
     );
     assert!(eval["yardsticks"].as_array().unwrap().iter().any(|y| y["name"] == "true density"));
+    assert!(eval.get("annealed").is_none());
+    let eval = place.ok(&["eval", "run", "--json", "--anneal", "60", "--chains", "400"]).json();
+    let (plain, annealed) = (&eval["standardised"], &eval["annealed"]["standardised"]);
+    let log_z = |of: &serde_json::Value| of["log_z"]["value"].as_f64().unwrap();
+    let se = annealed["log_z"]["se"].as_f64().unwrap();
+    assert!(se < 0.1 && (log_z(plain) - log_z(annealed)).abs() < 5.0 * se, "{eval}");
+    place.snel(&["eval", "run", "--chains", "400"]).refuses(2, &["--anneal"]);
     assert_eq!(
         place.ok(&["plan", "small.toml", "--json"]).json()["parameters"],
         2 * 12 + 12 + 12 * 12 + 12 + 12 + 1

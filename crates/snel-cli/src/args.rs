@@ -355,6 +355,14 @@ pub(crate) struct EvalArgs {
     /// Fresh proposal samples [default: `eval.samples` of the run]
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(2..))]
     pub(crate) samples: Option<u64>,
+    /// Evaluate by annealed importance sampling too, with so many temperatures: for models whose
+    /// proposal has few effective samples
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) anneal: Option<u32>,
+    /// Chains of the annealing
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "anneal",
+        value_parser = clap::value_parser!(u64).range(2..=1 << 32))]
+    pub(crate) chains: u64,
     #[command(flatten)]
     pub(crate) compute: Compute,
     /// Print one JSON document on stdout instead of a summary

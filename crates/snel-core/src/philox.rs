@@ -40,6 +40,8 @@ pub enum Stream {
     Sample = 9,
     /// Proposal samples that give `b` its first value.
     StartB = 10,
+    /// Chains of annealed importance sampling.
+    Anneal = 11,
 }
 
 /// A key: the seed and the stream. Copy it freely.

@@ -12,10 +12,11 @@ use snel_core::rows::Rows;
 use snel_data::Dataset;
 
 use crate::config::{Config, Split};
-use crate::evaluate::{Evaluation, evaluate, for_each_row_block};
+use crate::evaluate::{Evaluation, evaluate, evaluate_by, for_each_row_block};
 use crate::file::FileError;
 use crate::model_file::ModelFile;
 use crate::run::RunError;
+use crate::sample::{Annealed, Back};
 use crate::setup::some_rows;
 
 /// The final evaluation of a run.
@@ -37,6 +38,9 @@ pub struct EvalReport {
     pub original: Original,
     /// Mean log-likelihoods of simpler models on the same rows.
     pub yardsticks: Vec<Yardstick>,
+    /// The same by annealed importance sampling, if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annealed: Option<AnnealedReport>,
     /// Fingerprint of the engine that evaluated.
     pub fingerprint: String,
 }
@@ -50,6 +54,31 @@ pub struct Original {
     pub upper: f64,
     /// 95 % interval.
     pub interval: [f64; 2],
+}
+
+/// The evaluation with weights of annealed importance sampling.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnnealedReport {
+    /// Temperatures, `K`.
+    pub temperatures: u32,
+    /// Evaluations of the energy, by both ways and the search for step sizes.
+    pub energies: u64,
+    /// In standardised units.
+    pub standardised: Evaluation,
+    /// In original units.
+    pub original: Original,
+    /// `log Z` by the way back: a bound from above as far as its chains started in the model.
+    pub back: Back,
+}
+
+impl Original {
+    fn new(evaluation: &Evaluation, log_det: f64) -> Self {
+        Self {
+            lower: evaluation.lower.value + log_det,
+            upper: evaluation.upper.value + log_det,
+            interval: evaluation.interval.map(|v| v + log_det),
+        }
+    }
 }
 
 /// A simpler model's mean log-likelihood.
@@ -87,11 +116,7 @@ pub fn evaluate_run(
     let has_base = model.header.model.base_density().is_some();
     let evaluation = evaluate(engine, rows, set, config.eval.samples, has_base)?;
     let log_det = model.header.standardise.log_det();
-    let original = Original {
-        lower: evaluation.lower.value + log_det,
-        upper: evaluation.upper.value + log_det,
-        interval: evaluation.interval.map(|v| v + log_det),
-    };
+    let original = Original::new(&evaluation, log_det);
     let yardstick = |name: &str, standardised: f64| Yardstick {
         name: name.to_owned(),
         standardised,
@@ -128,8 +153,27 @@ pub fn evaluate_run(
         log_det,
         original,
         yardsticks,
+        annealed: None,
         fingerprint: engine.fingerprint().to_string(),
     })
+}
+
+/// The evaluation of `model`, loaded in `engine`, on `rows` with the weights of `annealed`.
+///
+/// # Errors
+/// [`RunError`] if rows cannot be read.
+pub fn annealed_report(
+    rows: &dyn Rows,
+    model: &ModelFile,
+    engine: &dyn Engine,
+    annealed: &Annealed,
+) -> Result<AnnealedReport, RunError> {
+    let Annealed { weights, not_finite, back, temperatures, energies } = *annealed;
+    let has_base = model.header.model.base_density().is_some();
+    let mut standardised = evaluate_by(&weights, not_finite, engine, rows, has_base)?;
+    standardised.warnings = annealed.warnings();
+    let original = Original::new(&standardised, model.header.standardise.log_det());
+    Ok(AnnealedReport { temperatures, energies, standardised, original, back })
 }
 
 /// Mean of `log_density` over the rows, given as f64 in the model's units.

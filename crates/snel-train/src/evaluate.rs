@@ -121,9 +121,23 @@ pub fn evaluate(
     samples: u64,
     has_base: bool,
 ) -> Result<Evaluation, FileError> {
-    let sums = sum_rows(engine, rows)?;
     let (weights, not_finite) = log_weights(engine, rows.dim(), set, samples);
-    Ok(bounds(f64::from(engine.head().b), &sums, &weights, not_finite, has_base))
+    evaluate_by(&weights, not_finite, engine, rows, has_base)
+}
+
+/// The same with weights that were had otherwise: any whose mean is an unbiased estimate of `Z`.
+///
+/// # Errors
+/// A read error of the rows.
+pub fn evaluate_by(
+    weights: &LogWeights,
+    not_finite: u64,
+    engine: &dyn Engine,
+    rows: &dyn Rows,
+    has_base: bool,
+) -> Result<Evaluation, FileError> {
+    let sums = sum_rows(engine, rows)?;
+    Ok(bounds(f64::from(engine.head().b), &sums, weights, not_finite, has_base))
 }
 
 /// Streams `samples` log-weights; returns their sums and the count of unusable ones.

@@ -1,8 +1,9 @@
 //! `snel eval`.
 
-use snel_train::eval_report::evaluate_run;
+use snel_train::eval_report::{annealed_report, evaluate_run, rows_of};
 use snel_train::run::{engine_of, load_model};
 use snel_train::run_folder::RunFolder;
+use snel_train::sample::{Annealing, anneal};
 use snel_train::setup::load_data;
 
 use super::summary;
@@ -23,7 +24,14 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let dataset = load_data(&config, &std::env::temp_dir())?;
     let engine = engine_of(&model, &args.compute.settings())?;
     // The run's own evaluation, in `eval.json`, stays as it is.
-    let report = evaluate_run(&config, &dataset, &model, &*engine)?;
+    let mut report = evaluate_run(&config, &dataset, &model, &*engine)?;
+    if let Some(temperatures) = args.anneal {
+        let (chains, threads) = (args.chains, args.compute.threads());
+        let how = Annealing { temperatures, chains, threads };
+        let annealed = anneal(&model.header.model, &model.parameters, config.seed, &how)?;
+        let rows = rows_of(&dataset, config.eval.split);
+        report.annealed = Some(annealed_report(rows, &model, &*engine, &annealed)?);
+    }
     if args.json {
         json(&report);
     } else {

@@ -1,6 +1,6 @@
 //! An evaluation as a few lines for people.
 
-use snel_train::eval_report::EvalReport;
+use snel_train::eval_report::{AnnealedReport, EvalReport};
 
 use crate::output::{count, err, out, table};
 
@@ -8,7 +8,6 @@ use crate::output::{count, err, out, table};
 pub(crate) fn print(report: &EvalReport) {
     let e = &report.standardised;
     let split = format!("{:?}", report.split).to_lowercase();
-    let range = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4}");
     out(&format!("log-likelihood of {} {split} rows, nats a row, 95 % interval", count(e.rows)));
     table(&[
         ("  standardised units", range(e.interval)),
@@ -40,9 +39,37 @@ pub(crate) fn print(report: &EvalReport) {
         .collect();
     out("for comparison, standardised units");
     table(&rows);
+    if let Some(annealed) = &report.annealed {
+        print_annealed(annealed);
+    }
     for warning in &e.warnings {
         err(&format!("warning: {warning}"));
     }
+}
+
+fn print_annealed(annealed: &AnnealedReport) {
+    let e = &annealed.standardised;
+    let (chains, temperatures) = (count(e.weights.samples), count(annealed.temperatures.into()));
+    out("");
+    out(&format!("by annealed importance sampling, {chains} chains, {temperatures} temperatures"));
+    table(&[
+        ("  standardised units", range(e.interval)),
+        ("  original units", range(annealed.original.interval)),
+        ("  log Z, to the model", format!("{:.5} ± {:.5}", e.log_z.value, e.log_z.se)),
+        (
+            "  log Z, back from it",
+            format!("{:.5} ± {:.5}", annealed.back.log_z.value, annealed.back.log_z.se),
+        ),
+        ("  effective chains", format!("{:.0}, {:.0}", e.weights.ess, annealed.back.ess)),
+        ("  energies", count(annealed.energies)),
+    ]);
+    for warning in &e.warnings {
+        err(&format!("warning: annealing: {warning}"));
+    }
+}
+
+fn range([low, high]: [f64; 2]) -> String {
+    format!("{low:.4} to {high:.4}")
 }
 
 fn rows_se(se: f64) -> String {

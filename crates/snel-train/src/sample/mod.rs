@@ -2,7 +2,7 @@
 //!
 //! [`resample`] picks from a large pool of proposal samples by weight; [`refine`] moves points by
 //! Metropolis-adjusted Langevin steps, which pulls repeated points apart and reaches what the pool
-//! misses. Neither needs the log-normaliser.
+//! misses. Neither needs the log-normaliser; [`anneal`] estimates it.
 //!
 //! Invariants
 //! 1. Equal calls give equal points, whatever the number of threads.
@@ -11,12 +11,17 @@
 //!
 //! Fails with [`SampleError`]; what merely makes points worse is a warning beside them.
 
+mod anneal;
+mod chains;
 mod langevin;
 mod resample;
 
+pub use anneal::{Annealed, Annealing, Back, anneal};
 pub use langevin::{Langevin, Refined, refine};
 pub use resample::{Resampled, default_pool, resample};
 use snel_core::density::DensityError;
+use snel_core::layout::Layout;
+use snel_core::problem::Model;
 
 /// Sample numbers from here on belong to chains, not to proposal samples.
 const CHAINS: u64 = 1 << 63;
@@ -88,6 +93,36 @@ impl SampleError {
             Self::Size { .. } | Self::Model(_) => None,
         }
     }
+}
+
+/// Refuses parameters and points of another model.
+fn check(model: &Model, parameters: &[f32], points: &[f32]) -> Result<(), SampleError> {
+    model.check()?;
+    let size = |what, found, expected| Err(SampleError::Size { what, found, expected });
+    let (len, dim) = (Layout::new(&model.energy).len(), model.dim());
+    if parameters.len() != len {
+        return size("parameters", parameters.len(), format!("it has {len}"));
+    }
+    if !points.len().is_multiple_of(dim) {
+        return size("values", points.len(), format!("its points have {dim} each"));
+    }
+    Ok(())
+}
+
+/// Runs `work` with a pool of `threads` threads.
+fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> Result<R, SampleError> {
+    let threads = threads.max(1);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    Ok(pool.map_err(|source| SampleError::Threads { threads, source })?.install(work))
+}
+
+/// Room for `count` points, if there is so much memory.
+fn zeros(count: u64, dim: usize) -> Option<Vec<f32>> {
+    let len = usize::try_from(count).ok()?.checked_mul(dim)?;
+    let mut points = Vec::new();
+    points.try_reserve_exact(len).ok()?;
+    points.resize(len, 0.0);
+    Some(points)
 }
 
 #[cfg(test)]

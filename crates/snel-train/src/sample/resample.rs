@@ -16,7 +16,7 @@ use snel_core::lse::LogWeights;
 use snel_core::philox::{Key, Stream, uniform};
 use snel_core::shuffle::Permutation;
 
-use super::SampleError;
+use super::{SampleError, zeros};
 use crate::evaluate::{MAX_SHARE, for_each_block, log_weight, log_weights};
 
 /// The sample number of the one uniform number; neither a proposal sample nor a chain has it.
@@ -92,16 +92,8 @@ pub fn resample(
     Ok(Resampled { points, ess, ess_fraction, pool, unique, warnings })
 }
 
-fn zeros(count: u64, dim: usize) -> Option<Vec<f32>> {
-    let len = usize::try_from(count).ok()?.checked_mul(dim)?;
-    let mut points = Vec::new();
-    points.try_reserve_exact(len).ok()?;
-    points.resize(len, 0.0);
-    Some(points)
-}
-
 /// Teeth at `u, 1 + u, ..., n - 1 + u` over the cumulated shares times `n`.
-struct Comb {
+pub(super) struct Comb {
     teeth: u64,
     offset: f64,
     next: u64,
@@ -109,12 +101,12 @@ struct Comb {
 }
 
 impl Comb {
-    fn new(teeth: u64, offset: f64) -> Self {
+    pub(super) fn new(teeth: u64, offset: f64) -> Self {
         Self { teeth, offset, next: 0, cumulated: 0.0 }
     }
 
     /// The teeth that fall on the next share.
-    fn take(&mut self, share: f64) -> Range<u64> {
+    pub(super) fn take(&mut self, share: f64) -> Range<u64> {
         self.cumulated += self.teeth as f64 * share;
         let start = self.next;
         while self.next < self.teeth && self.next as f64 + self.offset < self.cumulated {
@@ -124,7 +116,7 @@ impl Comb {
     }
 
     /// What rounding left over: the shares may sum to a little less than one.
-    fn rest(&self) -> Range<u64> {
+    pub(super) fn rest(&self) -> Range<u64> {
         self.next..self.teeth
     }
 }

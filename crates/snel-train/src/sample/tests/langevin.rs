@@ -2,7 +2,7 @@ use snel_core::density::{Affine, Density, Draws, Scale};
 use snel_core::philox::{Key, Stream};
 use snel_core::problem::{Base, Model};
 
-use super::super::langevin::TARGET;
+use super::super::chains::TARGET;
 use super::super::{Langevin, SampleError, refine};
 use super::{GAUSSIAN, MEAN, assert_gaussian, gaussian_model, mean, normal, quadratic};
 

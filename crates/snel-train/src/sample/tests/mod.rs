@@ -1,6 +1,7 @@
 //! Oracles: Gaussians, a mixture tilted in closed form, a box; exact weights for resampling.
 //! Seeds are fixed, and every statistical bound is five standard errors.
 
+mod anneal;
 mod langevin;
 mod resample;
 
