@@ -1,0 +1,64 @@
+"""The manifests of deploy/kubernetes: rendered by kustomize, and what is in them."""
+
+import pathlib
+import subprocess
+import tempfile
+
+import yaml
+
+KUBERNETES = pathlib.Path(__file__).parents[2] / "deploy" / "kubernetes"
+
+# Every way that the documents name: overlay and components.
+WAYS = {
+    "cpu": ("overlays/cpu", []),
+    "gpu": ("overlays/gpu", []),
+    "plain": ("overlays/plain", []),
+    "kubeflow": ("kubeflow", []),
+    "cpu, monitoring and data": ("overlays/cpu", ["monitoring", "data"]),
+    "gpu, mtls": ("overlays/gpu", ["mtls"]),
+    "cpu, mtls": ("overlays/cpu", ["mtls"]),
+    "plain, monitoring": ("overlays/plain", ["monitoring"]),
+}
+
+
+def render(overlay, components=()):
+    """The objects of an overlay with components, as a user's own overlay would have them."""
+    # Kustomize takes relative paths only.
+    with tempfile.TemporaryDirectory(dir=KUBERNETES.parents[1] / "target") as folder:
+        up = "../../deploy/kubernetes"
+        own = {
+            "resources": [f"{up}/{overlay}"],
+            "components": [f"{up}/components/{name}" for name in components],
+        }
+        pathlib.Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(own))
+        done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True)
+    if done.returncode or done.stderr.strip():
+        raise RuntimeError(f"kustomize, {overlay} with {components}: {done.stderr}")
+    return [thing for thing in yaml.safe_load_all(done.stdout) if thing]
+
+
+def jobs(thing):
+    """Name to job template, of a JobSet or of what holds one."""
+    spec = thing["spec"]
+    if thing["kind"] == "ClusterTrainingRuntime":
+        spec = spec["template"]["spec"]
+    return {job["name"]: job["template"] for job in spec["replicatedJobs"]}
+
+
+def pods(things):
+    """Name to pod template (with `metadata` and `spec`), of all that makes pods."""
+    found = {}
+    for thing in things:
+        name = thing["metadata"]["name"]
+        match thing["kind"]:
+            case "StatefulSet" | "Deployment":
+                found[name] = thing["spec"]["template"]
+            case "JobSet" | "ClusterTrainingRuntime":
+                found |= {f"{name}-{job}": template["spec"]["template"] for job, template in jobs(thing).items()}
+    return found
+
+
+def one(things, kind, name=None):
+    """The only object of a kind."""
+    [found] = [t for t in things if t["kind"] == kind and name in (None, t["metadata"]["name"])]
+    return found
