@@ -4,10 +4,9 @@ import json
 import os
 import pathlib
 import subprocess
-import tempfile
 
 
-from containers import Container, Mount, build, until
+from containers import Container, Mount, build, scratch, until
 
 ROOT = pathlib.Path(__file__).parents[2]
 COMPOSE = ROOT / "deploy/compose"
@@ -79,9 +78,6 @@ whole = config("compose.yaml")
 gpu = config("compose.yaml", "gpu.yaml")
 [device] = gpu["services"]["worker"]["deploy"]["resources"]["reservations"]["devices"]
 assert device["driver"] == "nvidia" and gpu["services"]["worker"]["build"]["target"] == "cuda"
-subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-with tempfile.TemporaryDirectory() as folder:
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
-    rehearse(pathlib.Path(folder), whole)
-    subprocess.run(["umount", "--recursive", "--lazy", folder], check=True)
+with scratch() as place:
+    rehearse(place, whole)
 print("compose: the files are Compose's; their services trained on a read-only root without capabilities")

@@ -5,6 +5,7 @@ The root file system of this machine stands in for every base image. What is not
 container: images' own files, the network (one for all, the caller's), cgroups, seccomp. Needs root.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ import re
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 
 
@@ -56,12 +58,13 @@ class Mount:
     read_only: bool = False
 
 
-def in_root(layer, script, below=(), mounts=(), read_only=False):
+def in_root(layer, script, below=(), mounts=(), read_only=False, hostname="build"):
     """The command that runs a shell script in the root that `layer` makes above others and this machine's."""
     where = layer / "root"
     lower = ":".join(map(str, [*below, "/"]))
     steps = [
         "set -e",
+        f"hostname {hostname}",
         f"mount -t overlay overlay -o lowerdir={lower},upperdir={layer}/upper,workdir={layer}/work {where}",
     ]
     for mount in mounts:
@@ -78,7 +81,7 @@ def in_root(layer, script, below=(), mounts=(), read_only=False):
     if read_only:
         steps += [f"mount -o remount,ro {where}"]
     steps += [f"exec chroot {where} /bin/sh -c {shlex.quote(script)}"]
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", "\n".join(steps)]
+    return ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", "\n".join(steps)]
 
 
 def new_layer(folder):
@@ -129,6 +132,20 @@ def build(dockerfile, target, context, folder, copies):
     return image
 
 
+@contextlib.contextmanager
+def scratch():
+    """A folder in memory, and the network's loopback; all that is mounted in it goes with it."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    folder = pathlib.Path(tempfile.mkdtemp())
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--recursive", "--lazy", folder], check=True)
+        folder.rmdir()
+
+
 class Container:
     """A process in a container."""
 
@@ -147,14 +164,14 @@ class Container:
         self.log = log
         own = new_layer(log.with_suffix(".layer"))
         with open(log, "ab") as out:
-            command = in_root(own, script, [image.layer / "upper"], mounts, read_only)
+            command = in_root(own, script, [image.layer / "upper"], mounts, read_only, log.stem)
             self.outside = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
     @property
     def pid(self):
         """The process itself, seen from outside."""
         path = f"/proc/{self.outside.pid}/task/{self.outside.pid}/children"
-        return int(pathlib.Path(path).read_text().split()[0])
+        return int(until("the process", 10, lambda: pathlib.Path(path).read_text().split())[0])
 
     def kill(self, number=signal.SIGTERM):
         os.kill(self.pid, number)

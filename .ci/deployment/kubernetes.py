@@ -1,12 +1,15 @@
 """The manifests of deploy/kubernetes: rendered by kustomize, and what is in them."""
 
 import pathlib
+import re
 import subprocess
 import tempfile
 
 import yaml
 
 KUBERNETES = pathlib.Path(__file__).parents[2] / "deploy" / "kubernetes"
+
+UP = "../../deploy/kubernetes"
 
 # Every way that the documents name: overlay and components.
 WAYS = {
@@ -23,18 +26,30 @@ WAYS = {
 
 def render(overlay, components=()):
     """The objects of an overlay with components, as a user's own overlay would have them."""
+    own = {
+        "resources": [f"{UP}/{overlay}"],
+        "components": [f"{UP}/components/{name}" for name in components],
+    }
+    return rendered(yaml.safe_dump(own))
+
+
+def rendered(kustomization):
+    """The objects of an overlay in a folder beside deploy/, with a run.toml."""
     # Kustomize takes relative paths only.
     with tempfile.TemporaryDirectory(dir=KUBERNETES.parents[1] / "target") as folder:
-        up = "../../deploy/kubernetes"
-        own = {
-            "resources": [f"{up}/{overlay}"],
-            "components": [f"{up}/components/{name}" for name in components],
-        }
-        pathlib.Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(own))
+        pathlib.Path(folder, "kustomization.yaml").write_text(kustomization)
+        pathlib.Path(folder, "run.toml").write_text("name = 'mine'\n")
         done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True)
     if done.returncode or done.stderr.strip():
-        raise RuntimeError(f"kustomize, {overlay} with {components}: {done.stderr}")
+        raise RuntimeError(f"kustomize: {done.stderr}\n{kustomization}")
     return [thing for thing in yaml.safe_load_all(done.stdout) if thing]
+
+
+def documented():
+    """The overlay that docs/deploy.md shows."""
+    text = (KUBERNETES.parents[1] / "docs/deploy.md").read_text()
+    [block] = re.findall(r"```yaml\n(# kustomization\.yaml.*?)```", text, re.DOTALL)
+    return rendered(block)
 
 
 def jobs(thing):

@@ -43,7 +43,7 @@ class Pod:
         self.process = Container(
             image,
             fill(self.container["command"]) if "command" in self.container else None,
-            self.place / "log",
+            self.place / f"{name}.log",
             args=fill(self.container["args"]),
             env=env,
             mounts=mounts,

@@ -10,14 +10,13 @@ import os
 import pathlib
 import re
 import subprocess
-import sys
-import tempfile
+import urllib.error
 import urllib.parse
 import urllib.request
 
 import yaml
 
-from containers import build, until
+from containers import build, scratch, until
 from kubernetes import KUBERNETES, one, pods, render
 from pods import Pod, snel
 
@@ -58,8 +57,13 @@ class Cluster:
         return {"SNEL_COORDINATOR": "https://localhost:7070", **tls,
                 "SNEL_TOKEN_FILE": str(self.certificates / "token")}
 
-    def step(self, run="rings"):
-        return snel("run", "show", run, "--json", **self.user())["step"]
+    def shown(self, key):
+        """Of the run; nothing while there is none."""
+        runs = snel("run", "list", "--json", **self.user())
+        return runs[0][key] if runs else 0
+
+    def step(self):
+        return self.shown("step")
 
 
 def jobset(place, image):
@@ -88,7 +92,7 @@ def jobset(place, image):
     # A loss without notice, for the metrics of recoveries.
     until("a thousand more", 60, lambda: cluster.step() > 2400)
     workers[2].process.kill(9)
-    until("a recovery", 30, lambda: snel("run", "show", "rings", "--json", **cluster.user())["recoveries"] > 0)
+    until("a recovery", 30, lambda: cluster.shown("recoveries") > 0)
     said = scraper.ask() if scraper else "no Prometheus, so dashboard and alerts were not asked"
     second.ends(0, 120)
     assert workers[1].stop() == 75
@@ -165,6 +169,8 @@ class Scraper:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
+            if error.code == 503:
+                return []  # not ready yet
             raise ValueError(f"{expression}: {error.read().decode()}") from None
         except OSError:
             return []
@@ -201,16 +207,9 @@ def image(place):
     return build(ROOT / "deploy/docker/Dockerfile", "cpu", ROOT, place / "image", {"build": built})
 
 
-subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-with tempfile.TemporaryDirectory() as folder:
-    place = pathlib.Path(folder)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+with scratch() as place:
     made = image(place)
     for part in (jobset, mtls, plain):
         own = place / part.__name__
         own.mkdir()
-        own.chmod(0o755)
         part(own, made)
-    # Layers above layers: the processes that hold them have ended.
-    subprocess.run(["umount", "--recursive", "--lazy", place], check=True)
-sys.stdout.flush()

@@ -10,9 +10,8 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 
-from containers import until
+from containers import scratch, until
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = pathlib.Path(__file__).with_name("run.toml")
@@ -53,7 +52,6 @@ def say(*words):
 def start(place):
     """munged, slurmctld and slurmd in the foreground, which end with the namespace."""
     host = socket.gethostname().split(".")[0]
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     # Slurm does not listen where there are loopback addresses only. This one is for documents (RFC 5737),
     # and the network ends here.
     subprocess.run(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"], check=True)
@@ -141,8 +139,7 @@ def rehearse(place):
     print("slurm: told to leave once and pre-empted once, requeued, resumed; the bytes of snel train")
 
 
-with tempfile.TemporaryDirectory() as folder:
-    folder = pathlib.Path(folder)
+with scratch() as folder:
     try:
         rehearse(folder)
     except BaseException:
