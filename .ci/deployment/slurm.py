@@ -1,7 +1,7 @@
 """deploy/slurm on a real cluster of one node: this machine, in a network of its own.
 
-cpu.sbatch trains with two tasks, is told to leave by the signal before a time limit, then pre-empted by a
-job of higher priority, goes on each time from the record, and leaves the bytes of `snel train`.
+cpu.sbatch trains with two tasks, is pre-empted by a job of higher priority, then told to leave by the signal
+that comes before a time limit, goes on each time from the record, and leaves the bytes of `snel train`.
 """
 
 import os
@@ -36,7 +36,7 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
-SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,bf_interval=1,preempt_send_user_signal
+SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4096
@@ -101,7 +101,7 @@ class Job:
 
     def lives(self):
         state = self.shown("JobState")
-        if state not in ("RUNNING", "PENDING", "COMPLETING", "REQUEUED", "CONFIGURING"):
+        if state not in ("RUNNING", "PENDING", "COMPLETING", "COMPLETED", "REQUEUED", "CONFIGURING"):
             raise RuntimeError(f"the job is {state}:\n{self.log()}")
         return True
 
@@ -111,32 +111,32 @@ class Job:
     def is_requeued(self, starts):
         until(f"start {starts}", 90, lambda: self.shown("Restarts") == str(starts) and self.shown("JobState") == "PENDING")
 
-    def now(self):
-        """Slurm has requeued jobs wait; for once not."""
-        say("scontrol", "update", f"JobId={self.number}", "StartTime=now")
+    def soon(self):
+        """Slurm has requeued jobs wait for two minutes; a node must only have forgotten the last start."""
+        say("scontrol", "update", f"JobId={self.number}", "StartTime=now+5seconds")
 
 
 def rehearse(place):
     start(place)
     job = Job(place)
     job.reaches(500)
-    say("scancel", "--batch", "--signal=USR1", job.number)
+    urgent = say("sbatch", "--parsable", "--partition=high", "--ntasks=2", f"--output={place}/urgent.log", "--wrap=sleep 1")
     job.is_requeued(1)
     left = job.step()
-    job.now()
-    job.reaches(left + 500)
-    urgent = say("sbatch", "--parsable", "--partition=high", "--ntasks=2", f"--output={place}/urgent.log", "--wrap=sleep 1")
-    job.is_requeued(2)
     until("the urgent job", 60, lambda: not say("squeue", "-h", "-j", urgent))
-    job.now()
-    until("the end", 120, lambda: job.shown("JobState") == "COMPLETED" or not job.lives())
+    job.soon()
+    job.reaches(left + 500)
+    say("scancel", "--batch", "--signal=USR1", job.number)
+    job.is_requeued(2)
+    job.soon()
+    until("the end", 120, lambda: job.lives() and job.shown("JobState") == "COMPLETED")
     log = job.log()
     starts = re.findall(r"start (\d) of job", log)
     assert starts == ["0", "1", "2"], log
     subprocess.run([os.environ["SNEL"], "train", CONFIG, "--out", place / "alone"], check=True, capture_output=True)
     model = "model.safetensors"
     assert (job.run / model).read_bytes() == (place / "alone" / model).read_bytes(), "other bytes"
-    print("slurm: told to leave once and pre-empted once, requeued, resumed; the bytes of snel train")
+    print("slurm: pre-empted once and told to leave once, requeued, resumed; the bytes of snel train")
 
 
 with scratch() as folder:

@@ -4,9 +4,9 @@
 #
 #   job.sh CONFIG [OPTION of `snel run submit`...]
 #
-# Pre-empted, or near the time limit (USR1 or TERM to this script), it has the workers finish their step
-# and leave, the last one after a checkpoint, and puts the job back into the queue. The next start finds
-# the run's record and goes on with it. So it does if the coordinator is lost.
+# Near the time limit (USR1 or TERM to this script) it has the workers finish their step and leave, the
+# last one after a checkpoint, and puts the job back into the queue; pre-empted, Slurm tells the workers
+# itself. The next start finds the run's record and goes on with it. So it does if the coordinator is lost.
 #
 # SNEL         the program (snel)
 # SNEL_DEPLOY  the folder deploy of the sources ($SLURM_SUBMIT_DIR/deploy)
@@ -25,13 +25,19 @@ run=$(basename "$config" .toml)
 host=$(hostname)
 try_again=75
 
-again=
-watch=
-trap 'again=yes; [[ -z $watch ]] || kill "$watch"' USR1 TERM
-
 say() {
     echo "$(date +%T) $*"
 }
+
+again=
+watch=
+# shellcheck disable=SC2329 # by the trap
+told_to_leave() {
+    say "told to leave"
+    again=yes
+    [[ -z $watch ]] || kill "$watch" 2> /dev/null || true
+}
+trap told_to_leave USR1 TERM
 
 # Certificates of this start: the coordinator may be on another node than the last time.
 rm -rf "$job/tls"
@@ -65,29 +71,38 @@ srun --no-kill --kill-on-bad-exit=0 --wait=0 --cpus-per-task="${SLURM_CPUS_PER_T
 workers=$!
 
 # Metrics go to the run folder; here only the end counts.
-code=0
 "$snel" run watch "$run" > "$job/watched" &
 watch=$!
 [[ -z $again ]] || kill "$watch"
-# A signal ends the first wait before the watcher ends.
-wait "$watch" || wait "$watch" || code=$?
+
+# Until the run ends, a signal comes, or all workers leave, as Slurm has them do to pre-empt a job.
+wait -n "$watch" "$workers" || true
+failed=
+if ! kill -0 "$workers" 2> /dev/null; then
+    wait "$workers" && again=yes || failed=$?
+    kill "$watch" 2> /dev/null || true
+fi
+code=0
+wait "$watch" || code=$?
 trap '' USR1 TERM
 
+say "sending the workers away"
 # SIGTERM to each worker: it finishes its step. What takes too long is not waited for.
 scancel --signal=TERM "$SLURM_JOB_ID.0" || true
 { sleep 100 && scancel --signal=KILL "$SLURM_JOB_ID.0"; } &> /dev/null &
 guard=$!
 wait "$workers" || true
-kill "$guard" "$coordinator" || true
+kill "$guard" "$coordinator" 2> /dev/null || true
 wait "$coordinator" || true
 rm -rf "$job/tls"
 
 if [[ $again || $code == "$try_again" ]]; then
     say "back into the queue"
+    # Slurm ends this start, by SIGTERM.
+    trap - TERM
     scontrol requeue "$SLURM_JOB_ID"
-    # Slurm ends this start.
     sleep 60
     exit "$try_again"
 fi
 tail -n 12 "$job/watched"
-exit "$code"
+exit "${failed:-$code}"
