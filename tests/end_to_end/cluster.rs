@@ -118,6 +118,43 @@ fn workers_come_and_go_and_the_client_sees_it() {
     assert_eq!((&idle[0]["name"], &idle[0]["state"]), (&"second".into(), &"idle".into()));
 }
 
+/// What started a worker learns from its end whether to start another.
+#[test]
+fn a_worker_that_a_signal_ends_can_ask_for_another() {
+    let place = Place::with_small();
+    let (coordinator, url) = coordinator(&place, &[]);
+    let client = |args: &[&str]| place.ok(&[args, &["--coordinator", &url]].concat());
+    let start = |name| {
+        let args = ["worker", "--coordinator", &url, "--name", name, "--threads", "1"];
+        Kept(place.start(&[&args[..], &["--again-on-signal"]].concat()))
+    };
+    let names = || client(&["worker-list"]).stdout;
+    let (mut signalled, mut drained) = (start("signalled"), start("drained"));
+    while !names().contains("signalled") || !names().contains("drained") {}
+    signal(&signalled.0, "TERM");
+    client(&["run", "drain", "drained"]);
+    assert_eq!(signalled.0.wait().unwrap().code(), Some(75));
+    assert_eq!(drained.0.wait().unwrap().code(), Some(0));
+    // Nor does it need a coordinator for that.
+    let mut alone = start("alone");
+    while !names().contains("alone") {}
+    drop(coordinator);
+    signal(&alone.0, "TERM");
+    assert_eq!(alone.0.wait().unwrap().code(), Some(75));
+}
+
+#[test]
+fn a_worker_that_never_found_its_coordinator_can_be_ended() {
+    let place = Place::new();
+    // Hangs up at once. Who dials has its handlers of signals.
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", stranger.local_addr().unwrap());
+    let mut worker = Kept(place.start(&["worker", "--coordinator", &url, "--threads", "1"]));
+    drop(stranger.accept().unwrap());
+    signal(&worker.0, "TERM");
+    assert!(worker.0.wait().unwrap().success());
+}
+
 #[test]
 fn two_runs_share_the_workers() {
     let place = Place::with_small();

@@ -241,6 +241,10 @@ pub(crate) struct WorkerArgs {
     /// End if the coordinator cannot be reached for so long, seconds [default: never]
     #[arg(long, value_name = "S")]
     pub(crate) give_up_s: Option<u64>,
+    /// End with 75 (try again) instead of 0 if a signal has made it leave: a Kubernetes Job puts another
+    /// in its place only then
+    #[arg(long)]
+    pub(crate) again_on_signal: bool,
     /// Say nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,

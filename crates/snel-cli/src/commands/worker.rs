@@ -1,6 +1,7 @@
 //! `snel worker`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use snel_cluster::security::Notice;
@@ -25,17 +26,20 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<Exit, Failure> {
     let notify = |notice: Notice| err(&notice.to_string());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let usual = || format!("{}-{}", host.trim(), std::process::id());
+    let drain = stop_flag();
     work(WorkerSettings {
         dial: client.settings().client(&client.coordinator, notify)?,
         address: client.coordinator.clone(),
         name: args.name.clone().unwrap_or_else(usual),
         compute,
-        drain: stop_flag(),
+        drain: drain.clone(),
         say: if args.quiet { |_| {} } else { err },
         give_up: args.give_up_s.map(Duration::from_secs),
         ground: if args.nccl { Some(ground(compute.device)?) } else { None },
     })?;
-    Ok(Exit::Done)
+    // Whoever drained it by the coordinator does not want another.
+    let again = args.again_on_signal && drain.load(Ordering::Relaxed);
+    Ok(if again { Exit::TryAgain } else { Exit::Done })
 }
 
 /// NCCL knows GPUs only.

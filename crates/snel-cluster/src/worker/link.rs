@@ -172,6 +172,11 @@ async fn keep_up(identity: Identity, shared: &Shared, tx: &mpsc::Sender<Incoming
             let _ = tx.send(Incoming::End(end)).await;
             return;
         }
+        // Where nobody answers, nobody lets a worker go: one that is idle sees for itself. Never waits:
+        // one that is busy will see later.
+        if shared.drain.load(Ordering::Relaxed) {
+            let _ = tx.try_send(Incoming::Lost);
+        }
         tokio::time::sleep(jittered(pause)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
