@@ -44,3 +44,35 @@ fn a_stopped_study_goes_on() {
     assert!(after.starts_with(&before) && after.len() > before.len());
     assert!(place.path("d/study.html").exists());
 }
+
+#[test]
+fn workers_are_timed_and_modelled() {
+    let place = Place::new();
+    let out = place.ok(&["study", "workers", "--quick", "--threads", "2"]).stdout;
+    for words in ["2 threads, weak", "2 processes, strong", "efficiency"] {
+        assert!(out.contains(words), "no `{words}` in {out}");
+    }
+    let page = fs::read_to_string(place.path("studies/workers/study.html")).unwrap();
+    assert!(page.contains("errors on the measured points") && page.contains("1024"));
+    // Each parameter goes to the coordinator and back, 8 bytes, for each worker.
+    let table = fs::read_to_string(place.path("studies/workers/study.csv")).unwrap();
+    let mut lines = table.lines().skip(1);
+    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let column = |name: &str| names.iter().position(|&n| n == name).unwrap();
+    for line in lines {
+        let cells: Vec<&str> = line.split(',').collect();
+        let number = |name: &str| cells[column(name)].parse::<f64>().unwrap();
+        let expected = 16.0 * number("parameters") * number("workers");
+        if cells[column("kind")] == "processes" {
+            // Statistics and what names a sum are some hundred bytes more.
+            let over = number("bytes") - expected;
+            assert!((0.0..4000.0 * number("workers")).contains(&over), "{line}");
+        } else {
+            assert_eq!(number("bytes"), 0.0);
+        }
+        let phases = ["compute_ms", "reduce_ms", "finish_ms", "idle_ms"];
+        let sum: f64 = phases.iter().map(|name| number(name)).sum();
+        assert!((sum / number("estimate") - 1.0).abs() < 1e-9, "{line}");
+    }
+    assert!(!place.path("studies/workers/run").exists());
+}

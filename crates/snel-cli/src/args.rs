@@ -526,9 +526,21 @@ pub(crate) struct BenchStepArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum StudyCommand {
     /// Bias and variance as the number of proposal samples grows, against theory
-    Samples(StudyArgs),
+    Samples(SweepArgs),
     /// Where importance sampling gives out as dimensions grow, for several proposals
-    Dimension(StudyArgs),
+    Dimension(SweepArgs),
+    /// A training step on more threads and more processes, up to --threads of them, and a model of
+    /// larger clusters
+    Workers(StudyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// Seed of rows and samples
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u32,
+    #[command(flatten)]
+    pub(crate) study: StudyArgs,
 }
 
 #[derive(Debug, Args)]
@@ -542,9 +554,6 @@ pub(crate) struct StudyArgs {
     /// Take seconds, to see that it works
     #[arg(long, conflicts_with = "deep")]
     pub(crate) quick: bool,
-    /// Seed of rows and samples
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u32,
     #[command(flatten)]
     pub(crate) compute: Compute,
     /// Print one JSON document on stdout instead of a summary

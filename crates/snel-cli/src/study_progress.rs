@@ -32,6 +32,11 @@ impl StudyProgress {
         });
         Self { bar, quiet, stop: stop_flag() }
     }
+
+    /// Raised by the first signal.
+    pub(crate) fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
 }
 
 impl Watcher for StudyProgress {

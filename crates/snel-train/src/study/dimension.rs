@@ -44,11 +44,11 @@ impl Settings {
     fn new(extent: Extent) -> Self {
         let (samples, values_per_cell) = match extent {
             Extent::Quick => (1000, 1_000_000),
-            Extent::Usual => (65_536, 32 << 20),
+            Extent::Usual => (65_536, 16 << 20),
             Extent::Deep => (1 << 20, 1 << 30),
         };
         let rows = if extent == Extent::Quick { 64 } else { 256 };
-        Self { samples, rows, most_repetitions: 64, least_repetitions: 12, values_per_cell }
+        Self { samples, rows, most_repetitions: 64, least_repetitions: 10, values_per_cell }
     }
 
     fn repetitions(&self, dim: usize) -> u64 {
@@ -88,7 +88,10 @@ pub fn run(sweep: &Sweep<'_>, extent: Extent) -> Result<Vec<Row>, StudyError> {
     Ok(table.rows().to_vec())
 }
 
-/// How a proposal's weights spread with `D`.
+/// Below this, what is measured is the rounding of equal weights.
+const ROUNDING: f64 = 1e-5;
+
+/// How a proposal's weights spread with `D`. No law for weights that are all equal.
 #[derive(Debug, Clone, Serialize)]
 pub struct Law {
     /// The model.
@@ -119,6 +122,7 @@ fn law(rows: &[Row], target: Target, proposal: Proposal) -> Law {
     let points = |x: fn(f64) -> f64| -> Vec<(f64, Estimate)> {
         of(&reliable, Objective::Snl, Quantity::SecondMoment)
             .filter_map(|row| Some((x(row.dim as f64), logarithm(row.estimate())?)))
+            .filter(|(_, log)| log.value.abs() > ROUNDING)
             .collect()
     };
     let (exponential, power) = (line(&points(|d| d)), line(&points(f64::ln)));

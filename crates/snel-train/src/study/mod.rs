@@ -6,6 +6,7 @@
 //! | [`measure`] | one cell: three objectives at known parameters, many times over |
 //! | [`target`], [`theory`] | models whose normaliser and gradient are known, and closed forms |
 //! | [`estimate`], [`fit`], [`check`] | means with errors, exponents with errors, verdicts |
+//! | [`workers`] | threads and processes in their phases, and a model of larger clusters |
 //! | [`table`] | `study.csv`, from which a study goes on |
 //! | [`page`] | pictures and `study.html` |
 //!
@@ -26,6 +27,7 @@ pub mod table;
 pub mod target;
 pub(crate) mod theory;
 pub mod watch;
+pub mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -85,6 +87,9 @@ pub enum StudyError {
     /// The pictures could not be kept.
     #[error(transparent)]
     Pictures(#[from] RunError),
+    /// Processes could not be timed.
+    #[error("cannot time worker processes")]
+    Processes(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The disk.
     #[error(transparent)]
     File(#[from] FileError),

@@ -41,7 +41,7 @@ impl Settings {
     fn new(extent: Extent) -> Self {
         let (most_repetitions, least_repetitions, samples_per_cell) = match extent {
             Extent::Quick => (1500, 100, 2_000_000),
-            Extent::Usual | Extent::Deep => (4000, 32, 200_000_000),
+            Extent::Usual | Extent::Deep => (4000, 24, 50_000_000),
         };
         Self {
             target: Target::Gaussian,

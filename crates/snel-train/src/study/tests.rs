@@ -20,7 +20,7 @@ use super::check::Check;
 use super::measure::{Engines, Quantity, Row};
 use super::watch::{Unwatched, Watcher};
 use super::*;
-use crate::compute::ComputeError;
+use crate::compute::{Compute, ComputeError, Device};
 
 fn cpu(problem: Arc<Problem>, rows: Arc<dyn Rows>) -> Result<Box<dyn Engine>, ComputeError> {
     Ok(Box::new(CpuEngine::new(problem, rows, 2)?))
@@ -141,6 +141,39 @@ fn a_stopped_sweep_goes_on() {
     let again = Impatient::default();
     assert_eq!(timeless(&run(&again).unwrap()), timeless(&whole));
     assert_eq!(again.cells.into_inner(), 0);
+}
+
+/// Processes that take the time of a model give that model back, and its predictions.
+#[test]
+fn processes_are_modelled() {
+    use super::workers::model::Model;
+    use super::workers::{Kind, Phases, WorkersStudy, findings, run};
+    let truth = Model { flop: 2e-11, parameter: 1e-9, exchange: 4e-9, latency: 2e-4 };
+    let folder = tempfile::tempdir().unwrap();
+    let say = |_: &str| {};
+    let precision = crate::compute::Precision::Bf16x3;
+    let compute = Compute { device: Device::Cpu, precision, threads: 2, say };
+    let study = WorkersStudy {
+        folder: folder.path(),
+        compute,
+        processes: &|load, workers, _| {
+            Ok(Phases { compute_ms: 1e3 * truth.predict(load, workers), ..Phases::default() })
+        },
+        watcher: &Unwatched,
+    };
+    let rows = run(&study, Extent::Quick).unwrap();
+    // Three loads: one worker, two, and two with twice the work; of threads and of processes.
+    assert_eq!(rows.len(), 2 * 3 * 3);
+    assert!(rows.iter().all(|row| row.estimate > 0.0));
+    assert!(rows.iter().any(|row| row.kind == Kind::Threads && row.compute_ms > 0.0));
+    let found = findings(&rows).unwrap();
+    let errors = found.tables.iter().find(|table| table.title.contains("errors")).unwrap();
+    let largest = &errors.rows.last().unwrap()[3];
+    assert!(largest.starts_with("0.00") || largest.contains("10⁻"), "{largest}");
+    let table = found.tables.last().unwrap();
+    let load = super::workers::load::Load { width: 16, samples: 4096, batch: 256 };
+    let expected = crate::plot::short(1e3 * truth.predict(&load, 1024), 3);
+    assert_eq!((&*table.rows[5][1], &table.rows[5][2]), ("1024", &expected));
 }
 
 impl Engine for Biased {

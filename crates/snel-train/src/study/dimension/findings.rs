@@ -133,6 +133,8 @@ fn trend(
 ) -> Trend {
     let rows = select(rows, target, proposal);
     let x = |row: &Row| row.dim as f64;
+    // Equal weights leave nothing but rounding.
+    let seen = |row: &&Row| quantity == Quantity::EssFraction || row.estimate.abs() > 1e-9;
     let measured = |row: &Row| Measured { x: x(row), y: row.estimate, se: row.standard_error };
     // The first order of a bias ends where it is larger than what it is a correction to.
     let theory = |row: &Row| {
@@ -143,7 +145,7 @@ fn trend(
     };
     Trend {
         name: proposal.name().to_owned(),
-        measured: of(&rows, method, quantity).map(measured).collect(),
+        measured: of(&rows, method, quantity).filter(seen).map(measured).collect(),
         theory: of(&rows, method, quantity).filter_map(theory).collect(),
     }
 }
