@@ -15,5 +15,6 @@ mod same_bits;
 mod snel;
 #[cfg(target_os = "linux")]
 mod stuck;
+mod study;
 mod unbreakable;
 mod watching;

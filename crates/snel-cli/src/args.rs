@@ -13,6 +13,7 @@ use snel_cpu::InstructionSet;
 use snel_train::bench::Proposal;
 use snel_train::compute::{Device, Precision};
 use snel_train::config::{Cluster, Split};
+use snel_train::study::Extent;
 
 use crate::output::err;
 
@@ -60,6 +61,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Study how the method scales: sweeps that leave study.csv, pictures and a page
+    #[command(subcommand)]
+    Study(StudyCommand),
     /// Tell what this machine has for Snel to use
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
@@ -529,6 +533,54 @@ pub(crate) struct BenchStepArgs {
     /// Print one JSON document on stdout instead of a summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StudyCommand {
+    /// Bias and variance as the number of proposal samples grows, against theory
+    Samples(SweepArgs),
+    /// Where importance sampling gives out as dimensions grow, for several proposals
+    Dimension(SweepArgs),
+    /// A training step on more threads and more processes, up to --threads of them, and a model of
+    /// larger clusters
+    Workers(StudyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArgs {
+    /// Seed of rows and samples
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u32,
+    #[command(flatten)]
+    pub(crate) study: StudyArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StudyArgs {
+    /// Folder of the study; one that was begun there goes on [default: studies/STUDY]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on to sizes that take hours
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Take seconds, to see that it works
+    #[arg(long, conflicts_with = "deep")]
+    pub(crate) quick: bool,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Print one JSON document on stdout instead of a summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl StudyArgs {
+    pub(crate) fn extent(&self) -> Extent {
+        match (self.quick, self.deep) {
+            (true, _) => Extent::Quick,
+            (_, true) => Extent::Deep,
+            _ => Extent::Usual,
+        }
+    }
 }
 
 fn size() -> clap::builder::RangedU64ValueParser {

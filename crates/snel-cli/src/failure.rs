@@ -20,6 +20,8 @@ use snel_train::sample::SampleError;
 use snel_train::score::ScoreError;
 use snel_train::setup::SetupError;
 use snel_train::store::StoreError;
+use snel_train::study::StudyError;
+use snel_train::study::table::TableError;
 use snel_train::trainer::TrainError;
 
 use crate::exit::Exit;
@@ -78,6 +80,21 @@ impl From<BenchError> for Failure {
             BenchError::Threads(_) => (None, Exit::TryAgain),
             BenchError::Compute(error) => of_compute(error),
             BenchError::Step(_) => (None, Exit::Failed),
+        };
+        Self { error: error.into(), hint, exit }
+    }
+}
+
+impl From<StudyError> for Failure {
+    fn from(error: StudyError) -> Self {
+        let another = || Some("name another folder with --out".to_owned());
+        let (hint, exit) = match &error {
+            StudyError::Table(TableError::OtherSettings { .. }) => (another(), Exit::Usage),
+            StudyError::Table(TableError::Damaged { .. }) => (another(), Exit::Data),
+            StudyError::Table(TableError::File(error)) | StudyError::File(error) => of_file(error),
+            StudyError::Pictures(error) => classify(error),
+            StudyError::Compute(error) => of_compute(error),
+            _ => (None, Exit::Failed),
         };
         Self { error: error.into(), hint, exit }
     }

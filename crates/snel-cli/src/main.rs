@@ -13,6 +13,7 @@ mod failure;
 mod interrupt;
 mod output;
 mod progress;
+mod study_progress;
 
 use clap::Parser;
 
@@ -35,6 +36,7 @@ fn main() -> std::process::ExitCode {
         Command::Inspect(args) => commands::inspect::run(&args),
         Command::Plan(args) => commands::plan::run(&args),
         Command::Bench { what: Bench::Step(args) } => commands::bench::step(&args),
+        Command::Study(study) => commands::study::run(&study),
         Command::Doctor(args) => Ok(commands::doctor::run(&args)),
         Command::Completions(args) => Ok(commands::completions::run(&args)),
     };

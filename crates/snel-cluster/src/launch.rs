@@ -99,13 +99,26 @@ pub fn launch(
     settings: &LaunchSettings<'_>,
     sinks: &mut [Box<dyn Sink>],
 ) -> Result<v1::RunStatus, LaunchError> {
+    launch_watched(settings, sinks, &mut |_| {})
+}
+
+/// The same; `look` sees every status of the run that comes, the last one too.
+///
+/// # Errors
+/// [`LaunchError`]; a run that was begun can be resumed.
+pub fn launch_watched(
+    settings: &LaunchSettings<'_>,
+    sinks: &mut [Box<dyn Sink>],
+    look: &mut dyn FnMut(&v1::RunStatus),
+) -> Result<v1::RunStatus, LaunchError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(LaunchError::Runtime)?.block_on(run(settings, sinks))
+    runtime.map_err(LaunchError::Runtime)?.block_on(run(settings, sinks, look))
 }
 
 async fn run(
     settings: &LaunchSettings<'_>,
     sinks: &mut [Box<dyn Sink>],
+    look: &mut dyn FnMut(&v1::RunStatus),
 ) -> Result<v1::RunStatus, LaunchError> {
     let out = std::path::absolute(settings.out)
         .map_err(|_| LaunchError::Folder(settings.out.to_path_buf()))?;
@@ -145,6 +158,9 @@ async fn run(
                 Err(_) => {}
                 Ok(Some(Ok(update))) => {
                     let before = shown.step;
+                    if let Some(v1::watch_response::Update::Status(status)) = &update.update {
+                        look(status);
+                    }
                     if let Some(last) = shown.show(update, sinks)? {
                         return Ok(last);
                     }

@@ -13,6 +13,7 @@ mod limits;
 pub mod machine;
 pub mod record;
 pub mod security;
+pub mod study;
 mod verdict;
 mod watching;
 mod wire;

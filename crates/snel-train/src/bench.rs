@@ -21,6 +21,7 @@ use snel_cuda::driver::memory_taken;
 
 use crate::compute::{Compute, ComputeError, Device};
 use crate::evaluate::log_weights;
+use crate::memory;
 use crate::pace::Pace;
 
 /// Rows of the data that minibatches are taken from.
@@ -309,7 +310,7 @@ impl StepBench {
             gflops,
             peak_gflops,
             fraction_of_peak: peak_gflops.map(|peak| gflops / peak),
-            peak_memory_mib: peak_memory_mib(),
+            peak_memory_mib: memory::peak_mib(),
             device_bytes: None,
         }
     }
@@ -320,14 +321,6 @@ fn standard_normal(dim: usize) -> Matrix {
     Draws::new(Key::new(0, Stream::Toy), 0, 0).normals(&mut values);
     let values = values.into_iter().map(|z| z as f32).collect();
     Matrix::new(values, dim).unwrap_or_else(|| Matrix::empty(dim))
-}
-
-/// The kernel's high-water mark of this process, on Linux.
-fn peak_memory_mib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kib / 1024.0)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub(crate) mod plot;
 pub(crate) mod run;
 pub(crate) mod sample;
 pub(crate) mod score;
+pub(crate) mod study;
 mod summary;
 pub(crate) mod train;
 pub(crate) mod worker;

@@ -8,6 +8,8 @@
 
 use std::time::{Duration, Instant};
 
+use snel_proto::v1;
+
 /// What a run is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Span {
@@ -76,6 +78,8 @@ pub(crate) struct Tallies {
     pub(crate) received: u64,
     /// Bytes of sums that workers were sent.
     pub(crate) sent: u64,
+    /// Steps committed.
+    steps: u64,
     /// Seconds of rounds that were committed, without those of recoveries.
     good: f64,
     /// Of the round at hand: its seconds, those of them that were a recovery, when the adding
@@ -115,6 +119,7 @@ impl Tallies {
         self.enter(Span::Waiting, now);
         if !redo {
             self.good += (self.round - self.recovered).max(0.0);
+            self.steps += 1;
         }
         (self.round, self.recovered) = (0.0, 0.0);
         (self.reducing, self.voting) = (None, None);
@@ -165,6 +170,22 @@ impl Tallies {
         (all > 0.0).then(|| (self.good / all).clamp(0.0, 1.0))
     }
 
+    /// What the steps so far took.
+    pub(crate) fn spending(&self) -> v1::RunSpending {
+        let [compute_s, reduce_s, vote_s, waiting_s, _held] = self.seconds;
+        let (bytes_received, bytes_sent) = (self.received, self.sent);
+        let steps = self.steps;
+        v1::RunSpending {
+            steps,
+            compute_s,
+            reduce_s,
+            vote_s,
+            waiting_s,
+            bytes_received,
+            bytes_sent,
+        }
+    }
+
     fn enter(&mut self, span: Span, now: Instant) {
         self.settle(now);
         self.span = Some((span, now));
@@ -213,6 +234,8 @@ mod tests {
         tallies.ended(at(61));
         tallies.look(false, false, at(99));
         assert_eq!(tallies.seconds, [16.0, 2.0, 2.0, 1.0, 39.0]);
+        let told = tallies.spending();
+        assert_eq!((told.steps, told.compute_s, told.waiting_s), (2, 16.0, 1.0));
         assert!(near(tallies.goodput().unwrap(), 20.0 / 21.0), "a pause does not count");
     }
 

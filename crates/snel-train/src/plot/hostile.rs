@@ -64,6 +64,17 @@ proptest! {
     }
 
     #[test]
+    fn any_numbers_give_valid_trends(a in numbers(60), b in numbers(60)) {
+        let pairs: Vec<_> = a.iter().copied().zip(b.iter().copied()).collect();
+        let trend = Trend {
+            name: HOSTILE.into(),
+            measured: pairs.iter().map(|&(x, y)| Measured { x, y, se: x * y }).collect(),
+            theory: pairs,
+        };
+        valid(&scaling(&Scaling { title: "t", axes: ["x", "y"], trends: vec![trend; 7] }))?;
+    }
+
+    #[test]
     fn any_numbers_give_valid_densities(
         values in numbers(60), data in numbers(120), edges in prop::array::uniform4(number()),
     ) {
@@ -118,6 +129,7 @@ fn nothing_is_no_data_yet() {
         slice_1d(&Slice1d::default()),
         density_2d(&Density2d::default()),
         corner(&Corner::default()),
+        scaling(&Scaling::default()),
     ];
     for svg in empty {
         assert!(svg.unwrap().contains("no data yet"));

@@ -10,6 +10,7 @@
 //! | [`log_weights`] | how unequal the importance weights are |
 //! | [`density_2d`], [`slice_1d`] | learned density beside the data (D = 2, D = 1) |
 //! | [`corner`] | data against model samples, any D |
+//! | [`scaling`] | measured quantities against a size, beside theory |
 //!
 //! Invariants
 //! 1. Values that are not finite are left out; a picture of nothing says "no data yet".
@@ -30,6 +31,7 @@ mod hostile;
 mod number;
 mod panel;
 mod png;
+mod scaling;
 mod series;
 mod slice;
 mod style;
@@ -41,10 +43,11 @@ pub use self::{
     density::{Density2d, density_2d},
     heat::{Grid, Shade},
     png::{FONT_OTF, to_png},
+    scaling::{Measured, Scaling, Trend, scaling},
     slice::{Slice1d, slice_1d},
     weights::log_weights,
 };
-pub(crate) use number::grouped;
+pub(crate) use number::{grouped, short};
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]

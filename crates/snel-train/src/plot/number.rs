@@ -81,7 +81,7 @@ pub(super) fn decade_ticks(lo: f64, hi: f64) -> (Vec<f64>, Style) {
 }
 
 /// `v` with `digits` significant digits, for captions.
-pub(super) fn short(v: f64, digits: usize) -> String {
+pub(crate) fn short(v: f64, digits: usize) -> String {
     if !v.is_finite() {
         return if v.is_nan() { "unknown".into() } else { minus(&format!("{v}")) };
     }

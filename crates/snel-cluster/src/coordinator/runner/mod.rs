@@ -521,9 +521,11 @@ impl Runner {
         self.payloads.clear();
         let now = Instant::now();
         self.tallies.decided(redo, now);
+        let spending = Some(self.tallies.spending());
         if let Some(last) = self.last_commit.filter(|_| !redo) {
             let ms = now.duration_since(last).as_secs_f64() * 1e3;
             self.status.send_modify(|status| {
+                status.spending = spending;
                 let old = status.step_ms;
                 status.step_ms = if old == 0.0 { ms } else { 0.9 * old + 0.1 * ms };
             });
