@@ -194,6 +194,7 @@ impl StepBench {
         let batching = Batching {
             batch: self.batch,
             samples: self.samples,
+            per_row: false,
             chunk: Batching::default_chunk(self.batch, self.samples),
             total_rows: ROWS,
             seed: problem.seed,

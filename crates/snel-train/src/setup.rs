@@ -129,6 +129,7 @@ pub fn batching(config: &Config, total_rows: u64) -> Batching {
     Batching {
         batch,
         samples,
+        per_row: false,
         chunk: chunk.unwrap_or_else(|| Batching::default_chunk(batch, samples)),
         total_rows,
         seed: config.seed,

@@ -8,7 +8,7 @@ use snel_core::chunks::ChunkSet;
 use snel_core::collective::Alone;
 use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::Energy;
-use snel_core::engine::{Fingerprint, Head, Scored};
+use snel_core::engine::{DensityEngine, Fingerprint, Head, Scored};
 use snel_core::objective::Objective;
 use snel_core::optim::{Applied, Optim};
 use snel_core::partial::{Partial, Reduced};
@@ -78,6 +78,9 @@ impl Engine for Batches {
     fn restore(&mut self, state: &State) -> Result<(), EngineError> {
         self.engine.restore(state)
     }
+}
+
+impl DensityEngine for Batches {
     fn score(&self, x: &[f32], out: &mut [Scored]) {
         self.engine.score(x, out);
     }
@@ -162,7 +165,14 @@ fn run(most: u64, bad: usize, stop: bool) -> (Seen, Result<Outcome, String>, usi
     let valid = Matrix::new(vec![0.25; 8], 2).unwrap();
     let stop = AtomicBool::new(stop);
     let outcome = Trainer {
-        batching: Batching { batch: 8, samples: 16, chunk: 8, total_rows: 200, seed: 3 },
+        batching: Batching {
+            batch: 8,
+            samples: 16,
+            per_row: false,
+            chunk: 8,
+            total_rows: 200,
+            seed: 3,
+        },
         problem,
         engine: &mut engine,
         collective: &mut Alone,
