@@ -119,6 +119,14 @@ impl AnyModel {
         }
     }
 
+    /// The base density.
+    pub fn base(&self) -> &Base {
+        match self {
+            Self::Density(model) => &model.base,
+            Self::Conditional(model) => &model.base,
+        }
+    }
+
     fn trained(&self) -> &dyn Trained {
         match self {
             Self::Density(model) => model,

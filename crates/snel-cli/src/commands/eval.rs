@@ -1,6 +1,6 @@
 //! `snel eval`.
 
-use snel_train::eval_report::evaluate_run;
+use snel_train::finish::evaluate_run;
 use snel_train::run::{engine_of, load_model};
 use snel_train::run_folder::RunFolder;
 use snel_train::setup::load_data;
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     let dataset = load_data(&config, &std::env::temp_dir())?;
     let engine = engine_of(&model, &args.compute.settings())?;
     // The run's own evaluation, in `eval.json`, stays as it is.
-    let report = evaluate_run(&config, &dataset, &model, &*engine)?;
+    let report = evaluate_run(&config, &dataset, &model, &engine)?;
     if args.json {
         json(&report);
     } else {

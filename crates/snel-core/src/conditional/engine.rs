@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::ConditionalModel;
 use crate::engine::{Engine, SampleSet, Scored};
 
 /// Which samples of which rows.
@@ -30,6 +31,9 @@ impl RowSamples {
 /// Energies and log-densities are those of `y` at its `x`; the proposal is the one that does not
 /// look at an observed `y`.
 pub trait ConditionalEngine: Engine {
+    /// The model that is trained.
+    fn model(&self) -> &ConditionalModel;
+
     /// `b(x)` of every row of `x`.
     fn log_normalisers(&self, x: &[f32], out: &mut [f32]);
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array1, Array2, Axis};
 
 use super::engine::ChunkGradient;
 use super::perceptron::{backward, forward, linear, linear_back};
@@ -112,23 +112,6 @@ impl ConditionalReference {
         Row { y, log_base, log_proposal }
     }
 
-    /// Samples numbered from `first` on, after `above`.
-    fn draw(
-        &self,
-        proposal: &Density,
-        key: Key,
-        step: u32,
-        first: u64,
-        mut y: Array2<f64>,
-    ) -> Array2<f64> {
-        for (number, mut y) in (first..).zip(y.outer_iter_mut()) {
-            let mut point = y.to_vec();
-            proposal.sample(&mut Draws::new(key, step, number), &mut point);
-            y.assign(&ndarray::Array1::from(point));
-        }
-        y
-    }
-
     /// Energies of `y` (`k` to each row of `x`).
     fn energies(&self, x: &Array2<f64>, y: &Array2<f64>) -> Vec<f64> {
         let (parameters, activation) = (self.parameters(), self.problem.model.activation);
@@ -167,8 +150,7 @@ impl ConditionalReference {
         let mut all = Vec::new();
         for (i, proposal) in self.proposals(&x, Some(&y)).iter().enumerate() {
             let first = (range.start + i as u64) * m as u64;
-            let mut points = Array2::zeros((m, model.targets));
-            points = self.draw(proposal, key, plan.step, first, points);
+            let points = draw(proposal, key, plan.step, first, m);
             let observed = y.row(i).to_owned().insert_axis(Axis(0));
             let points = ndarray::concatenate![Axis(0), observed, points];
             all.push(self.row(proposal, points));
@@ -216,7 +198,7 @@ impl ConditionalReference {
                     let y = row.y.row(j + 1).to_vec();
                     mixture.add_gradient(&y, -divergence * share / n, &mut to);
                 }
-                d_outputs.row_mut(i).assign(&ndarray::Array1::from(to));
+                d_outputs.row_mut(i).assign(&Array1::from(to));
             }
         }
 
@@ -260,6 +242,17 @@ impl ConditionalReference {
     fn inputs(&self, x: &[f32]) -> Array2<f64> {
         split(x, self.problem.model.inputs, self.problem.model.inputs).0
     }
+}
+
+/// `count` samples of `proposal`, numbered from `first` on.
+fn draw(proposal: &Density, key: Key, step: u32, first: u64, count: usize) -> Array2<f64> {
+    let mut y = Array2::zeros((count, proposal.dim()));
+    for (number, mut y) in (first..).zip(y.outer_iter_mut()) {
+        let mut point = y.to_vec();
+        proposal.sample(&mut Draws::new(key, step, number), &mut point);
+        y.assign(&Array1::from(point));
+    }
+    y
 }
 
 /// `noise` around `y`.
@@ -348,6 +341,10 @@ impl Engine for ConditionalReference {
 }
 
 impl ConditionalEngine for ConditionalReference {
+    fn model(&self) -> &ConditionalModel {
+        &self.problem.model
+    }
+
     fn log_normalisers(&self, x: &[f32], out: &mut [f32]) {
         let (parameters, activation) = (self.parameters(), self.problem.model.activation);
         let x = self.inputs(x);
@@ -375,16 +372,13 @@ impl ConditionalEngine for ConditionalReference {
     }
 
     fn score_samples(&self, samples: &RowSamples, x: &[f32], y: &mut [f32], out: &mut [Scored]) {
-        let (x, targets) = (self.inputs(x), self.problem.model.targets);
+        let x = self.inputs(x);
         let key = Key::new(self.problem.seed, samples.set.stream);
         let m = (samples.range.end - samples.range.start) as usize;
         let mut rows = Vec::new();
         for (i, proposal) in self.proposals(&x, None).iter().enumerate() {
-            let points = Array2::zeros((m, targets));
-            let step = samples.set.step;
-            rows.push(
-                self.row(proposal, self.draw(proposal, key, step, samples.number(i), points)),
-            );
+            let points = draw(proposal, key, samples.set.step, samples.number(i), m);
+            rows.push(self.row(proposal, points));
         }
         let points = rows.iter().flat_map(|row| row.y.iter());
         y.iter_mut().zip(points).for_each(|(to, v)| *to = *v as f32);

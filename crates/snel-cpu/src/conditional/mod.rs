@@ -153,6 +153,10 @@ impl Engine for ConditionalCpuEngine {
 }
 
 impl ConditionalEngine for ConditionalCpuEngine {
+    fn model(&self) -> &ConditionalModel {
+        &self.shared.problem.model
+    }
+
     fn log_normalisers(&self, x: &[f32], out: &mut [f32]) {
         let inputs = self.shared.problem.model.inputs;
         let share = self.share(out.len());

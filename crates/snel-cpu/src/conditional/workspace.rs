@@ -54,7 +54,7 @@ impl Shared {
         let [proposal, noise, base] =
             [proposal, noise, base].map(|density| density.map(TileDensity::new));
         let networks = Networks::new(model);
-        Self { networks, rows, proposal, noise, base, problem }
+        Self { problem, networks, rows, proposal, noise, base }
     }
 
     pub(super) fn densities(&self) -> impl Iterator<Item = &TileDensity> {

@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use snel_core::chunks::ChunkSet;
-use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
 use snel_core::objective::Objective;
 use snel_core::optim::{Applied, Optim};
 use snel_core::partial::{Partial, Reduced};
