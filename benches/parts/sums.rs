@@ -84,7 +84,8 @@ fn rows(c: &mut Criterion) {
     let mut numbers = vec![0; 4096];
     group.throughput(Throughput::Elements(numbers.len() as u64));
     for total_rows in [5000, 65_536, 10_000_000] {
-        let batching = Batching { batch: 4096, samples: 1, chunk: 1024, total_rows, seed: 0 };
+        let batching =
+            Batching { batch: 4096, samples: 1, per_row: false, chunk: 1024, total_rows, seed: 0 };
         let mut step = 0;
         group.bench_function(BenchmarkId::new("row numbers", total_rows), |b| {
             b.iter(|| {

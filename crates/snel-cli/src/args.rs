@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Write the log-density of every row of a file
     Score(ScoreArgs),
+    /// Predict the targets of every row of a file, with a conditional model
+    Predict(PredictArgs),
     /// Draw points from a trained model
     Sample(SampleArgs),
     /// Draw the pictures and the report of a run again
@@ -415,6 +417,51 @@ pub(crate) struct ScoreArgs {
     /// Print one JSON document on stdout instead of a summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// Run folder, or model file
+    pub(crate) run: PathBuf,
+    /// Rows to predict: a file with the model's inputs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// Where the predictions go: .csv, .npy or .parquet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Proposal samples of each row
+    #[arg(long, value_name = "M", default_value_t = 4096,
+        value_parser = clap::value_parser!(u64).range(2..=1 << 24))]
+    pub(crate) samples: u64,
+    /// Levels of the quantiles, with commas between them
+    #[arg(long, value_name = "LEVELS", value_delimiter = ',', value_parser = share,
+        default_values_t = [0.05, 0.25, 0.75, 0.95])]
+    pub(crate) quantiles: Vec<f64>,
+    /// Probability of the shortest interval
+    #[arg(long, value_name = "P", value_parser = share, default_value_t = 0.9)]
+    pub(crate) interval: f64,
+    /// Also write the density on a grid, a line for each row and node: .csv, .npy or .parquet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) density: Option<PathBuf>,
+    /// Nodes of that grid
+    #[arg(long, value_name = "N", requires = "density", default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub(crate) nodes: u32,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Print one JSON document on stdout instead of a summary
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A number between 0 and 1.
+fn share(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number > 0.0 && number < 1.0 {
+        Ok(number)
+    } else {
+        Err("must be above 0 and below 1".to_owned())
+    }
 }
 
 #[derive(Debug, Args)]

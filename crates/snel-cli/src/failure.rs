@@ -11,6 +11,7 @@ use snel_cuda::open::EngineOpenError;
 use snel_data::DataError;
 use snel_train::bench::BenchError;
 use snel_train::compute::ComputeError;
+use snel_train::conditional::PredictError;
 use snel_train::config::ConfigError;
 use snel_train::container::ContainerError;
 use snel_train::file::FileError;
@@ -107,6 +108,19 @@ impl From<DataError> for Failure {
     }
 }
 
+impl From<PredictError> for Failure {
+    fn from(error: PredictError) -> Self {
+        let (hint, exit) = match &error {
+            PredictError::Data(error) => of_data(error),
+            PredictError::Columns { .. } => {
+                (Some("give the inputs by their names".to_owned()), Exit::Data)
+            }
+            PredictError::Targets(_) => (Some("leave --density out".to_owned()), Exit::Usage),
+        };
+        Self { error: error.into(), hint, exit }
+    }
+}
+
 impl From<SampleError> for Failure {
     fn from(error: SampleError) -> Self {
         let hint = error.hint().map(str::to_owned);
@@ -172,6 +186,12 @@ fn classify(error: &RunError) -> (Option<String>, Exit) {
             Some("give the columns the model's names, or the file as many columns".to_owned()),
             Exit::Data,
         ),
+        RunError::Kind { found: "conditional" } => {
+            (Some("`snel predict` is for conditional models".to_owned()), Exit::Usage)
+        }
+        RunError::Kind { .. } => {
+            (Some("`snel score` and `snel sample` are for density models".to_owned()), Exit::Usage)
+        }
         RunError::Changed(_) => {
             (Some("start a new run in another folder with --out".to_owned()), Exit::Data)
         }
@@ -198,6 +218,9 @@ fn of_compute(error: &ComputeError) -> (Option<String>, Exit) {
         }
         ComputeError::Cuda(EngineOpenError::Engine(CudaError::Sizes { .. })) => {
             (None, Exit::Failed)
+        }
+        ComputeError::Conditional(_) => {
+            (Some("use `--device cpu`; the kernels are for density models".into()), Exit::Usage)
         }
         // Asked for by the user, and not to be had: the machine has no such GPU, or the model no
         // kernels.

@@ -31,6 +31,7 @@ fn main() -> std::process::ExitCode {
         Command::WorkerList(args) => commands::run::workers(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Score(args) => commands::score::run(&args),
+        Command::Predict(args) => commands::predict::run(&args),
         Command::Sample(args) => commands::sample::run(&args),
         Command::Plot(args) => commands::plot::run(&args),
         Command::Inspect(args) => commands::inspect::run(&args),

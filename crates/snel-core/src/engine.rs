@@ -1,7 +1,9 @@
 //! The seam between training and arithmetic.
 //!
 //! An engine owns the training state on its device and does three things with it: sum the
-//! cotangent-weighted energy gradients of chunks, apply a reduced sum, and evaluate points.
+//! cotangent-weighted energy gradients of chunks, apply a reduced sum, and evaluate points. The
+//! first two are the same for every kind of model ([`Engine`]); points are evaluated by
+//! [`DensityEngine`] or by [`crate::conditional::ConditionalEngine`].
 //! [`crate::reference::ReferenceEngine`] is the plain one that the others are tested against.
 
 use std::fmt;
@@ -116,7 +118,7 @@ pub enum EngineError {
     },
 }
 
-/// A device's arithmetic.
+/// A device's arithmetic, as far as training needs it.
 pub trait Engine: Send {
     /// What must be equal for bits to be equal.
     fn fingerprint(&self) -> Fingerprint;
@@ -171,7 +173,10 @@ pub trait Engine: Send {
     /// # Errors
     /// [`EngineError::State`] if it is another model's.
     fn restore(&mut self, state: &State) -> Result<(), EngineError>;
+}
 
+/// The arithmetic of a density model: training, and densities of points.
+pub trait DensityEngine: Engine {
     /// Energies and log-densities of the points `x` (`out.len() * D` values, row-major).
     fn score(&self, x: &[f32], out: &mut [Scored]);
 

@@ -59,8 +59,13 @@ pub struct Layout {
 impl Layout {
     /// Layout of the parameters of `energy`, followed by `b`.
     pub fn new(energy: &Energy) -> Self {
+        Self::of(energy.tensors())
+    }
+
+    /// Layout of tensors with a name, a shape and a kind, followed by `b`.
+    pub(crate) fn of(tensors: Vec<(String, Vec<usize>, SegmentKind)>) -> Self {
         let mut layout = Self { segments: Vec::new(), len: 0 };
-        for (name, shape, kind) in energy.tensors() {
+        for (name, shape, kind) in tensors {
             layout.push(name, shape, kind);
         }
         layout.push("b".to_owned(), vec![1], SegmentKind::LogNormaliser);

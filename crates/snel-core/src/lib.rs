@@ -11,6 +11,7 @@ pub mod activation;
 mod bytes;
 pub mod chunks;
 pub mod collective;
+pub mod conditional;
 pub mod density;
 pub mod energy;
 pub mod engine;

@@ -4,7 +4,8 @@
 //! 1. Chunks are a function of `n`, `M` and the configured chunk size alone: never of threads,
 //!    workers or machines.
 //! 2. Chunks `0..row_chunks` are ranges of minibatch rows, the rest ranges of sample numbers;
-//!    each row and each sample is in exactly one chunk.
+//!    each row and each sample is in exactly one chunk. Where every row has samples of its own,
+//!    there are chunks of rows only, and a row's samples are in its chunk.
 //! 3. Row numbers of a step are a function of `(seed, step)`: passes over shuffled data without
 //!    replacement, one after the other, whatever the batch size.
 
@@ -27,8 +28,10 @@ pub enum Chunk {
 pub struct Batching {
     /// Rows of a minibatch, `n`.
     pub batch: u64,
-    /// Proposal samples of a step, `M`.
+    /// Proposal samples of a step, `M`; of each row, if rows have their own.
     pub samples: u64,
+    /// Every row has samples of its own: the model is conditional.
+    pub per_row: bool,
     /// Rows or samples of a chunk.
     pub chunk: u64,
     /// Rows of the training split.
@@ -55,6 +58,12 @@ impl Batching {
         ((batch + samples) / 32).next_power_of_two().clamp(128, 1024)
     }
 
+    /// The same, in rows, where every row has `samples` of its own.
+    pub fn default_row_chunk(batch: u64, samples: u64) -> u64 {
+        let points = Self::default_chunk(batch, batch.saturating_mul(samples));
+        (points / (samples + 1)).max(1)
+    }
+
     /// The plan of step `step` with exact sums in units of `2^-scale`.
     pub fn plan(&self, step: u32, scale: i32) -> StepPlan {
         StepPlan { step, scale, batching: self.clone() }
@@ -67,7 +76,7 @@ impl StepPlan {
         self.batching.batch
     }
 
-    /// Proposal samples, `M`.
+    /// Proposal samples, `M`; of each row, if rows have their own.
     pub fn samples(&self) -> u64 {
         self.batching.samples
     }
@@ -83,7 +92,8 @@ impl StepPlan {
 
     /// Number of chunks of the step.
     pub fn n_chunks(&self) -> u32 {
-        self.row_chunks() + self.samples().div_ceil(self.batching.chunk) as u32
+        let samples = if self.batching.per_row { 0 } else { self.samples() };
+        self.row_chunks() + samples.div_ceil(self.batching.chunk) as u32
     }
 
     /// What chunk `index`, below [`Self::n_chunks`], covers.
@@ -120,8 +130,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_cover_everything_once(batch in 1u64..300, samples in 1u64..3000, chunk in 1u64..200) {
-            let plan = Batching { batch, samples, chunk, total_rows: 10, seed: 0 }.plan(0, 0);
+        fn chunks_cover_everything_once(batch in 1u64..300, samples in 1u64..3000, per_row: bool, chunk in 1u64..200) {
+            let plan =
+                Batching { batch, samples, per_row, chunk, total_rows: 10, seed: 0 }.plan(0, 0);
             let (mut rows, mut drawn) = (0, 0);
             for i in 0..plan.n_chunks() {
                 match plan.chunk(i) {
@@ -129,13 +140,15 @@ mod tests {
                     Chunk::Samples(r) => { prop_assert_eq!(r.start, drawn); drawn = r.end; }
                 }
             }
-            prop_assert_eq!((rows, drawn), (batch, samples));
+            prop_assert_eq!((rows, drawn), (batch, if per_row { 0 } else { samples }));
         }
 
         /// Over `total` consecutive positions that start a pass, every row appears once.
         #[test]
         fn a_pass_visits_every_row_once(total in 1u64..200, seed: u32) {
-            let batching = Batching { batch: total, samples: 1, chunk: 64, total_rows: total, seed };
+            let batching = Batching {
+                batch: total, samples: 1, per_row: false, chunk: 64, total_rows: total, seed,
+            };
             for step in 0..3 {
                 let mut rows = vec![0; total as usize];
                 batching.plan(step, 0).rows(0, &mut rows);

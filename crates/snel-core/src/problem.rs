@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::conditional::ConditionalModel;
 use crate::density::{Density, DensityError};
 use crate::energy::Energy;
 use crate::layout::Layout;
 use crate::objective::Objective;
 use crate::optim::Optim;
+use crate::state::State;
 
 /// The base density `d(x)` that the energy tilts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,11 +63,109 @@ impl Model {
     }
 }
 
+/// What training asks of a kind of model without knowing its arithmetic.
+pub trait Trained {
+    /// Layout of its parameters, `b` last.
+    fn layout(&self) -> Layout;
+
+    /// First parameters, `b = 0` included.
+    fn initial_parameters(&self, seed: u32) -> Vec<f32>;
+
+    /// Rows and samples are summed apart, because the samples' sum is divided after the reduction.
+    fn separates_samples(&self, objective: Objective) -> bool;
+}
+
+impl Trained for Model {
+    fn layout(&self) -> Layout {
+        Layout::new(&self.energy)
+    }
+
+    fn initial_parameters(&self, seed: u32) -> Vec<f32> {
+        self.energy.initial_parameters(seed, self.base_density().is_some())
+    }
+
+    fn separates_samples(&self, objective: Objective) -> bool {
+        objective.separates_samples()
+    }
+}
+
+/// A model of any kind, in files and where kinds are told apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AnyModel {
+    /// `p(x)`.
+    Density(Model),
+    /// `p(y|x)`.
+    Conditional(ConditionalModel),
+}
+
+impl AnyModel {
+    /// Values of a row.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Density(model) => model.dim(),
+            Self::Conditional(model) => model.dim(),
+        }
+    }
+
+    /// Checks what deserialisation cannot: sizes that fit together, sound densities.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), DensityError> {
+        match self {
+            Self::Density(model) => model.check(),
+            Self::Conditional(model) => model.check(),
+        }
+    }
+
+    /// The base density.
+    pub fn base(&self) -> &Base {
+        match self {
+            Self::Density(model) => &model.base,
+            Self::Conditional(model) => &model.base,
+        }
+    }
+
+    fn trained(&self) -> &dyn Trained {
+        match self {
+            Self::Density(model) => model,
+            Self::Conditional(model) => model,
+        }
+    }
+}
+
+impl Trained for AnyModel {
+    fn layout(&self) -> Layout {
+        self.trained().layout()
+    }
+
+    fn initial_parameters(&self, seed: u32) -> Vec<f32> {
+        self.trained().initial_parameters(seed)
+    }
+
+    fn separates_samples(&self, objective: Objective) -> bool {
+        self.trained().separates_samples(objective)
+    }
+}
+
+impl From<Model> for AnyModel {
+    fn from(model: Model) -> Self {
+        Self::Density(model)
+    }
+}
+
+impl From<ConditionalModel> for AnyModel {
+    fn from(model: ConditionalModel) -> Self {
+        Self::Conditional(model)
+    }
+}
+
 /// A training problem.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem<M = Model> {
     /// What is trained.
-    pub model: Model,
+    pub model: M,
     /// What is minimised.
     pub objective: Objective,
     /// By which updates.
@@ -76,10 +176,20 @@ pub struct Problem {
     pub layout: Layout,
 }
 
-impl Problem {
-    /// A problem whose layout follows from the model's energy.
-    pub fn new(model: Model, objective: Objective, optim: Optim, seed: u32) -> Self {
-        let layout = Layout::new(&model.energy);
+impl<M: Trained> Problem<M> {
+    /// A problem whose layout follows from the model.
+    pub fn new(model: M, objective: Objective, optim: Optim, seed: u32) -> Self {
+        let layout = model.layout();
         Self { model, objective, optim, seed, layout }
+    }
+
+    /// The state before the first step.
+    pub fn initial_state(&self) -> State {
+        State::new(self.model.initial_parameters(self.seed))
+    }
+
+    /// The same problem with its model as `model`: that of one kind, or of any.
+    pub fn with_model<N: Trained>(&self, model: N) -> Problem<N> {
+        Problem::new(model, self.objective, self.optim.clone(), self.seed)
     }
 }

@@ -60,9 +60,9 @@ impl State {
 
     /// Applies a whole step's gradient: what every engine on a CPU does. `gradient` is memory to
     /// work in.
-    pub fn apply(
+    pub fn apply<M>(
         &mut self,
-        problem: &Problem,
+        problem: &Problem<M>,
         reduced: &Reduced<'_>,
         gradient: &mut Vec<f64>,
     ) -> Applied {
@@ -96,7 +96,7 @@ impl State {
     ///
     /// # Errors
     /// [`EngineError::State`] if it has not.
-    pub fn checked(&self, problem: &Problem) -> Result<Self, EngineError> {
+    pub fn checked<M>(&self, problem: &Problem<M>) -> Result<Self, EngineError> {
         let expected = problem.layout.len();
         for vector in [&self.parameters, &self.first_moment, &self.second_moment] {
             if vector.len() != expected {

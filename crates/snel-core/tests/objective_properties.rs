@@ -11,7 +11,7 @@ use snel_core::activation::Activation;
 use snel_core::chunks::ChunkSet;
 use snel_core::density::{Affine, Density, HALF_LN_TAU, Scale};
 use snel_core::energy::Energy;
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, SampleSet, Scored};
 use snel_core::lse::LogWeights;
 use snel_core::objective::Objective;
 use snel_core::optim::{Optim, Schedule, Shape};
@@ -72,7 +72,7 @@ fn engine(
 }
 
 fn plan(batch: u64, samples: u64, step: u32, total_rows: u64) -> StepPlan {
-    Batching { batch, samples, chunk: 64, total_rows, seed: 5 }.plan(step, 40)
+    Batching { batch, samples, per_row: false, chunk: 64, total_rows, seed: 5 }.plan(step, 40)
 }
 
 /// Sum of all chunks' gradients in f64, samples divided as the objective asks, and statistics.
@@ -349,8 +349,14 @@ fn optimum_is_maximum_likelihood_on_the_gaussian_family() {
     let problem = Arc::new(Problem::new(model, Objective::Snl, optim(0.03, steps), 5));
     let mut engine = ReferenceEngine::new(problem.clone(), data.clone());
     engine.set_b(2.0 * HALF_LN_TAU as f32);
-    let batching =
-        Batching { batch: n as u64, samples: 2000, chunk: 1024, total_rows: n as u64, seed: 5 };
+    let batching = Batching {
+        batch: n as u64,
+        samples: 2000,
+        per_row: false,
+        chunk: 1024,
+        total_rows: n as u64,
+        seed: 5,
+    };
     for _ in 0..steps {
         let state = engine.snapshot();
         let plan = batching.plan(state.step as u32, state.scale);

@@ -25,7 +25,7 @@ use crate::packed::PackedWeights;
 use crate::tile::{ROOM, TILE, Tile};
 
 /// `exp` of less than this is zero: the smallest normal number.
-const UNDERFLOW: f32 = -87.3;
+pub(crate) const UNDERFLOW: f32 = -87.3;
 
 /// What all threads share and only read: the problem, and its densities prepared for tiles.
 pub(crate) struct Shared {
@@ -306,11 +306,11 @@ fn ratio(plan: &StepPlan) -> f64 {
     plan.samples() as f64 / plan.batch() as f64
 }
 
-fn length(range: &Range<u64>) -> usize {
+pub(crate) fn length(range: &Range<u64>) -> usize {
     (range.end - range.start) as usize
 }
 
-fn tiles(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+pub(crate) fn tiles(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let end = range.end;
     range.step_by(TILE).map(move |start| start..(start + TILE as u64).min(end))
 }

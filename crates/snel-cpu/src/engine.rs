@@ -5,24 +5,22 @@
 //! 2. Live memory is a few tiles a thread and two gradients a thread, whatever `M` is.
 //! 3. A step takes no lock and, after the first, allocates nothing.
 
-use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use snel_core::chunks::ChunkSet;
-use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
 use snel_core::optim::Applied;
-use snel_core::partial::{Partial, Reduced, Sums};
+use snel_core::partial::{Partial, Reduced};
 use snel_core::plan::StepPlan;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
 use snel_core::state::State;
 
 use crate::chunk::{Parameters, Shared, Workspace};
+use crate::crew::{CpuError, Crew};
 use crate::instruction_set::InstructionSet;
 use crate::packed::PackedWeights;
-use crate::team::Team;
 use crate::tile::TILE;
 
 /// The engine of a machine without a GPU.
@@ -35,30 +33,7 @@ pub struct CpuEngine {
     gradient: Vec<f64>,
     threads: usize,
     /// Locked only to score; a step has the engine to itself.
-    crew: Mutex<Crew>,
-}
-
-/// The threads and what each of them owns.
-struct Crew {
-    team: Team,
-    members: Vec<Member>,
-}
-
-/// What one thread owns. Aligned so that no two threads write to one cache line, or to the pair
-/// of lines that some machines fetch together.
-#[repr(align(128))]
-struct Member {
-    workspace: Workspace,
-    sums: Sums,
-    fault: Option<EngineError>,
-}
-
-/// Why the engine cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot start {threads} threads")]
-pub struct CpuError {
-    pub(crate) threads: usize,
-    pub(crate) source: io::Error,
+    crew: Mutex<Crew<Workspace>>,
 }
 
 impl CpuEngine {
@@ -86,21 +61,12 @@ impl CpuEngine {
         set: InstructionSet,
     ) -> Result<Self, CpuError> {
         let threads = threads.max(1);
-        let team = Team::new(threads).map_err(|source| CpuError { threads, source })?;
-        let energy = &problem.model.energy;
-        let has_base = problem.model.base_density().is_some();
-        let state = State::new(energy.initial_parameters(problem.seed, has_base));
-        let mut packed = PackedWeights::new(energy, set.lanes());
+        let state = problem.initial_state();
+        let mut packed = PackedWeights::new(&problem.model.energy, set.lanes());
         packed.pack(&state.parameters);
         let gradient = vec![0.0; problem.layout.len()];
         let shared = Shared::new(problem, rows);
-        let member = || Member {
-            workspace: Workspace::new(&shared, set),
-            sums: Sums::default(),
-            fault: None,
-        };
-        let members = (0..threads).map(|_| member()).collect();
-        let crew = Mutex::new(Crew { team, members });
+        let crew = Mutex::new(Crew::new(threads, || Workspace::new(&shared, set))?);
         Ok(Self { set, shared, state, packed, gradient, threads, crew })
     }
 
@@ -119,14 +85,9 @@ impl CpuEngine {
     ) {
         // Whoever panicked with the lock has left nothing but scratch memory behind.
         let mut crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner);
-        let Crew { team, members } = &mut *crew;
         let share = self.share(out.len());
-        let starts = (0..).step_by(share);
-        let shares = members.iter_mut().zip(starts).zip(x).zip(out.chunks_mut(share));
-        let mut shares: Vec<_> = shares.collect();
-        team.for_each(&mut shares, |(((member, start), x), out)| {
-            work(&mut member.workspace, *start, x, out);
-        });
+        let shares = (0..).step_by(share).zip(x).zip(out.chunks_mut(share));
+        crew.share(shares, |workspace, ((start, x), out)| work(workspace, *start, x, out));
     }
 }
 
@@ -147,30 +108,11 @@ impl Engine for CpuEngine {
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
         let Self { shared, state, packed, crew, .. } = self;
-        let Crew { team, members } = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let crew = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
         let parameters = Parameters { flat: &state.parameters, packed };
-        let next = AtomicU32::new(0);
-        let empty = &*partial;
-        team.for_each(members, |Member { workspace, sums, fault }| {
-            sums.restart_like(empty);
-            *fault = None;
-            while let Some(index) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let done = workspace.accumulate(shared, parameters, plan, index, sums);
-                if let Err(error) = done {
-                    *fault = Some(error);
-                    return;
-                }
-            }
-        });
-        // The first thread's sums become those of all.
-        let (first, others) = members.split_at_mut(1);
-        for member in others {
-            first[0].sums.merge(&member.sums);
-        }
-        if let Some(error) = members.iter_mut().find_map(|member| member.fault.take()) {
-            return Err(error);
-        }
-        Ok(partial.add(chunks, &members[0].sums)?)
+        crew.accumulate(chunks, partial, |workspace, index, sums| {
+            workspace.accumulate(shared, parameters, plan, index, sums)
+        })
     }
 
     fn apply(&mut self, reduced: &Reduced<'_>) -> Applied {
@@ -204,7 +146,9 @@ impl Engine for CpuEngine {
         self.packed.pack(&self.state.parameters);
         Ok(())
     }
+}
 
+impl DensityEngine for CpuEngine {
     fn score(&self, x: &[f32], out: &mut [Scored]) {
         let parameters = Parameters { flat: &self.state.parameters, packed: &self.packed };
         let x = x.chunks(self.share(out.len()) * self.shared.problem.model.dim());

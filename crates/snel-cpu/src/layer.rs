@@ -36,7 +36,10 @@ impl<'a> Rows<'a> {
 pub(crate) struct Forward<'a> {
     pub(crate) n: usize,
     pub(crate) layer: &'a PackedLayer,
-    pub(crate) activation: Activation,
+    /// Padded; the layer's own, or what takes its place.
+    pub(crate) bias: &'a [f32],
+    /// None for a linear layer.
+    pub(crate) activation: Option<Activation>,
     pub(crate) input: Rows<'a>,
     pub(crate) output: RowsMut<'a>,
     /// As long as `output`.
@@ -66,7 +69,7 @@ impl WithSimd for Forward<'_> {
 impl Forward<'_> {
     #[inline(always)]
     fn panels<S: Simd, A: Activate, const R: usize>(mut self, simd: S) {
-        let (bias, _) = S::as_simd_f32s(&self.layer.bias);
+        let (bias, _) = S::as_simd_f32s(self.bias);
         let (mut panels, _) = S::as_simd_f32s(&self.layer.forward);
         let inputs = self.layer.layer.inputs;
         for (j, bias) in bias.chunks(VECTORS).enumerate() {

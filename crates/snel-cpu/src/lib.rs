@@ -9,13 +9,18 @@
 //! `network` runs a `tile` forward and backward, `layer` does the work of one layer on the `packed`
 //! weights, `kernel` holds the two inner products, `math` the activations. `instruction_set` says
 //! for which vectors all of this is compiled, `peak` measures what the machine could do at best.
+//! A conditional model has an engine of its own, `conditional`, on the same layers: `stack` is a
+//! network of them with any number of outputs.
 
 mod buffer;
 mod chunk;
+mod conditional;
+mod crew;
 mod density;
 mod draw;
 mod engine;
 mod instruction_set;
+mod kept;
 mod kernel;
 mod layer;
 mod math;
@@ -25,9 +30,12 @@ mod packed;
 pub mod parts;
 mod peak;
 mod quadratic;
+mod stack;
 mod team;
 mod tile;
 
-pub use engine::{CpuEngine, CpuError};
+pub use conditional::ConditionalCpuEngine;
+pub use crew::CpuError;
+pub use engine::CpuEngine;
 pub use instruction_set::InstructionSet;
 pub use peak::Peak;

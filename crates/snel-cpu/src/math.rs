@@ -86,6 +86,15 @@ pub(crate) struct Tanh;
 pub(crate) struct Gelu;
 #[derive(Clone, Copy)]
 pub(crate) struct Softplus;
+#[derive(Clone, Copy)]
+pub(crate) struct Identity;
+
+impl Activate for Identity {
+    #[inline(always)]
+    fn value_and_slope<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
+        (x, simd.splat_f32s(1.0))
+    }
+}
 
 impl Activate for Silu {
     #[inline(always)]
@@ -158,15 +167,16 @@ pub(crate) trait WithActivation {
     fn run<A: Activate>(self);
 }
 
-/// Runs `work` for `activation`.
+/// Runs `work` for `activation`; for the identity, if there is none.
 #[inline(always)]
-pub(crate) fn with_activation<W: WithActivation>(activation: Activation, work: W) {
+pub(crate) fn with_activation<W: WithActivation>(activation: Option<Activation>, work: W) {
     match activation {
-        Activation::Silu => work.run::<Silu>(),
-        Activation::Relu => work.run::<Relu>(),
-        Activation::Tanh => work.run::<Tanh>(),
-        Activation::Gelu => work.run::<Gelu>(),
-        Activation::Softplus => work.run::<Softplus>(),
+        None => work.run::<Identity>(),
+        Some(Activation::Silu) => work.run::<Silu>(),
+        Some(Activation::Relu) => work.run::<Relu>(),
+        Some(Activation::Tanh) => work.run::<Tanh>(),
+        Some(Activation::Gelu) => work.run::<Gelu>(),
+        Some(Activation::Softplus) => work.run::<Softplus>(),
     }
 }
 

@@ -6,11 +6,12 @@
 
 use pulp::{Simd, WithSimd};
 use snel_core::activation::Activation;
-use snel_core::energy::{Energy, Layer};
+use snel_core::energy::Energy;
 
 use crate::buffer::{Buffer, stride, zeros};
 use crate::instruction_set::InstructionSet;
-use crate::layer::{Backward, Forward, Rows, RowsMut, WeightGradient};
+use crate::kept::Kept;
+use crate::layer::{Backward, Forward, Rows, RowsMut};
 use crate::packed::{PackedWeights, padded};
 use crate::quadratic;
 use crate::tile::{ROOM, Tile};
@@ -33,21 +34,6 @@ pub(crate) struct Network {
     quadratic_gradient: Vec<f32>,
 }
 
-/// What one layer keeps.
-#[derive(Debug, Clone)]
-struct Kept {
-    layer: Layer,
-    stride: usize,
-    output: Buffer,
-    /// Slopes, then cotangents.
-    slope: Buffer,
-    /// Outputs x padded inputs or, if `transposed`, inputs x padded outputs.
-    weight_gradient: Buffer,
-    /// Inputs are few: their padding would be more than that of outputs.
-    transposed: bool,
-    bias_gradient: Buffer,
-}
-
 impl Network {
     pub(crate) fn new(energy: &Energy, set: InstructionSet) -> Self {
         let lanes = set.lanes();
@@ -58,26 +44,12 @@ impl Network {
         };
         let widest = layers.iter().map(|l| l.outputs).max().unwrap_or(0);
         let output_width = layers.last().map_or(energy.dim(), |l| l.outputs);
-        let keep = |layer: Layer| {
-            let (stride, outputs) = (stride(layer.outputs), padded(layer.outputs, lanes));
-            let straight = layer.outputs * padded(layer.inputs, lanes);
-            let transposed = layer.inputs * outputs;
-            Kept {
-                layer,
-                stride,
-                output: zeros(ROOM * stride),
-                slope: zeros(ROOM * stride),
-                weight_gradient: zeros(straight.min(transposed)),
-                transposed: transposed < straight,
-                bias_gradient: zeros(outputs),
-            }
-        };
         let is_quadratic = matches!(energy, Energy::Quadratic { .. });
         let coefficients = if is_quadratic { quadratic::coefficients(energy.dim()) } else { 0 };
         Self {
             set,
             activation,
-            layers: layers.into_iter().map(keep).collect(),
+            layers: layers.into_iter().map(|layer| Kept::new(layer, lanes)).collect(),
             output_gradient: zeros(padded(output_width, lanes)),
             output_offset,
             output_width,
@@ -106,7 +78,8 @@ impl Network {
             self.set.run(Forward {
                 n,
                 layer: &weights.layers[i],
-                activation: self.activation,
+                bias: &weights.layers[i].bias,
+                activation: Some(self.activation),
                 input: before.last().map_or(tile.rows(), Kept::output),
                 output: RowsMut { values: &mut kept.output, stride: kept.stride },
                 slope: &mut kept.slope,
@@ -144,13 +117,8 @@ impl Network {
         for i in (0..self.layers.len()).rev() {
             let (before, rest) = self.layers.split_at_mut(i);
             let kept = &mut rest[0];
-            let Layer { inputs, outputs, .. } = kept.layer;
-            let input = (before.last().map_or(tile.rows(), Kept::output), inputs);
-            let cotangent = (Rows { values: &kept.slope, stride: kept.stride }, outputs);
-            let ((columns, height), (rows, width)) =
-                if kept.transposed { (input, cotangent) } else { (cotangent, input) };
-            let gradient = &mut kept.weight_gradient;
-            self.set.run(WeightGradient { n, columns, height, rows, width, gradient });
+            let input = before.last().map_or(tile.rows(), Kept::output);
+            kept.add_weight_gradient(self.set, n, input);
             if let Some(below) = before.last_mut() {
                 let through = self.through.as_mut();
                 self.set.run(Backward {
@@ -173,44 +141,11 @@ impl Network {
             return;
         }
         for kept in &mut self.layers {
-            let Layer { weight, bias, inputs, outputs, .. } = kept.layer;
-            let to = &mut out[weight..bias];
-            if kept.transposed {
-                transpose(&kept.weight_gradient, inputs, outputs, to);
-            } else {
-                let from = kept.weight_gradient.chunks_exact(kept.weight_gradient.len() / outputs);
-                for (to, from) in to.chunks_exact_mut(inputs).zip(from) {
-                    to.copy_from_slice(&from[..inputs]);
-                }
-            }
-            out[bias..bias + outputs].copy_from_slice(&kept.bias_gradient[..outputs]);
-            kept.weight_gradient.fill(0.0);
-            kept.bias_gradient.fill(0.0);
+            kept.take_gradient(out, true);
         }
         let output = &mut out[self.output_offset..self.output_offset + self.output_width];
         output.copy_from_slice(&self.output_gradient[..self.output_width]);
         self.output_gradient.fill(0.0);
-    }
-}
-
-impl Kept {
-    fn output(&self) -> Rows<'_> {
-        Rows { values: &self.output, stride: self.stride }
-    }
-}
-
-/// `to` (outputs x inputs) from `from` (inputs x padded outputs), block by block so that the lines
-/// of both stay in the cache.
-fn transpose(from: &[f32], inputs: usize, outputs: usize, to: &mut [f32]) {
-    const BLOCK: usize = 16;
-    let width = from.len() / inputs;
-    for k0 in (0..inputs).step_by(BLOCK) {
-        for w in 0..outputs {
-            let row = &mut to[w * inputs..][..inputs];
-            for (k, to) in row.iter_mut().enumerate().skip(k0).take(BLOCK) {
-                *to = from[k * width + w];
-            }
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! vectors. A weight `W` (outputs x inputs) is needed twice: forward, panels run over outputs
 //! (columns of `W^T`), backward over inputs (columns of `W`).
 
+use snel_core::conditional::Linear;
 use snel_core::energy::{Energy, Layer};
 
 use crate::buffer::{Buffer, zeros};
@@ -26,10 +27,11 @@ pub(crate) struct PackedLayer {
     pub(crate) layer: Layer,
     /// Panels over outputs.
     pub(crate) forward: Buffer,
-    /// Panels over inputs; empty in the first layer, where nothing asks for them.
+    /// Panels over inputs; empty in a first layer whose inputs nobody asks the cotangents of.
     pub(crate) backward: Buffer,
-    /// Padded.
+    /// Padded; zeros if the layer has none.
     pub(crate) bias: Buffer,
+    biased: bool,
     lanes: usize,
 }
 
@@ -39,15 +41,7 @@ impl PackedWeights {
         let (layers, output_offset) = energy.layers();
         let output_width = layers.last().map_or(energy.dim(), |l| l.outputs);
         let pack = |(i, layer): (usize, Layer)| {
-            let (outputs, inputs) = (padded(layer.outputs, lanes), padded(layer.inputs, lanes));
-            let backward = if i > 0 { inputs * layer.outputs } else { 0 };
-            PackedLayer {
-                layer,
-                forward: zeros(outputs * layer.inputs),
-                backward: zeros(backward),
-                bias: zeros(outputs),
-                lanes,
-            }
+            PackedLayer::new(Linear { layer, biased: true }, lanes, i > 0)
         };
         Self {
             layers: layers.into_iter().enumerate().map(pack).collect(),
@@ -68,10 +62,23 @@ impl PackedWeights {
 }
 
 impl PackedLayer {
-    fn pack(&mut self, parameters: &[f32]) {
-        let Self { layer, forward, backward, bias, lanes } = self;
+    /// Room for a layer; for the way back to its inputs only if `backward`.
+    pub(crate) fn new(linear: Linear, lanes: usize, backward: bool) -> Self {
+        let Linear { layer, biased } = linear;
+        let (outputs, inputs) = (padded(layer.outputs, lanes), padded(layer.inputs, lanes));
+        let forward = zeros(outputs * layer.inputs);
+        let backward = zeros(if backward { inputs * layer.outputs } else { 0 });
+        Self { layer, forward, backward, bias: zeros(outputs), biased, lanes }
+    }
+
+    /// Takes over the flat vector `parameters`.
+    pub(crate) fn pack(&mut self, parameters: &[f32]) {
+        let Self { layer, forward, backward, bias, biased, lanes } = self;
         let weight = &parameters[layer.weight..layer.bias];
-        bias[..layer.outputs].copy_from_slice(&parameters[layer.bias..layer.bias + layer.outputs]);
+        if *biased {
+            let values = &parameters[layer.bias..layer.bias + layer.outputs];
+            bias[..layer.outputs].copy_from_slice(values);
+        }
         let mut rest = &mut forward[..];
         for (columns, width) in panels(layer.outputs, *lanes) {
             let (panel, after) = rest.split_at_mut(width * layer.inputs);

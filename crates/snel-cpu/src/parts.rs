@@ -73,7 +73,8 @@ impl OneLayer {
         self.set.run(Forward {
             n: POINTS,
             layer: &self.packed.layers[1],
-            activation: self.activation,
+            bias: &self.packed.layers[1].bias,
+            activation: Some(self.activation),
             input: Rows { values: &self.input, stride },
             output: RowsMut { values: &mut self.output, stride },
             slope: &mut self.slope,
@@ -139,7 +140,7 @@ pub fn activate(
         type Output = ();
         #[inline(always)]
         fn with_simd<S: Simd>(self, simd: S) {
-            with_activation(self.activation, With(simd, self));
+            with_activation(Some(self.activation), With(simd, self));
         }
     }
     set.run(Work { activation, x, value, slope });

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pulp::{Simd, WithSimd};
 
-use crate::engine::CpuError;
+use crate::crew::CpuError;
 use crate::instruction_set::InstructionSet;
 use crate::team::Team;
 

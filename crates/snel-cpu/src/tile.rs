@@ -78,10 +78,36 @@ impl Tile {
         }
     }
 
+    /// Adds a point; there must be room.
+    pub(crate) fn push(&mut self, point: impl Iterator<Item = f32>) {
+        self.len += 1;
+        self.set_point(self.len - 1, point);
+    }
+
+    /// Adds `by` to every point.
+    pub(crate) fn shift(&mut self, by: &[f32]) {
+        for (d, by) in by.iter().enumerate() {
+            for t in 0..self.len {
+                self.x_dt[d * TILE + t] += by;
+                self.x_td[t * self.stride + d] += by;
+            }
+        }
+    }
+
+    /// Sets the rows to zero that a block may read behind the last point, so that they hold numbers.
+    pub(crate) fn clear_behind(&mut self) {
+        clear_behind(&mut self.x_td, self.stride, self.len);
+    }
+
     /// Copies the points to `out`, row-major.
     pub(crate) fn copy_to(&self, out: &mut [f32]) {
         for (point, row) in out.chunks_exact_mut(self.dim).zip(self.x_td.chunks(self.stride)) {
             point.copy_from_slice(&row[..self.dim]);
         }
     }
+}
+
+/// Zeros in the rows, `stride` apart, that a block may read behind the first `n`.
+pub(crate) fn clear_behind(values: &mut [f32], stride: usize, n: usize) {
+    values[n * stride..(n + ROOM - TILE) * stride].fill(0.0);
 }

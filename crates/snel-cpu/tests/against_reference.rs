@@ -9,7 +9,7 @@ use snel_core::activation::Activation;
 use snel_core::collective::Alone;
 use snel_core::density::{Affine, Density, Draws, Scale};
 use snel_core::energy::Energy;
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, SampleSet, Scored};
 use snel_core::objective::Objective;
 use snel_core::optim::{Optim, Schedule, Shape};
 use snel_core::philox::{Key, Stream};
@@ -85,7 +85,7 @@ fn random_state(problem: &Problem) -> State {
 }
 
 fn batching(samples: u64, chunk: u64) -> Batching {
-    Batching { batch: 60, samples, chunk, total_rows: 60, seed: 8 }
+    Batching { batch: 60, samples, per_row: false, chunk, total_rows: 60, seed: 8 }
 }
 
 fn sum(engine: &mut dyn Engine, problem: &Problem) -> (Vec<f64>, Statistics) {
@@ -183,7 +183,7 @@ fn scores_agree_with_the_reference() {
         reference.restore(&state).unwrap();
         let set = SampleSet { stream: Stream::Evaluation, step: 0 };
         let n = 1500;
-        let draw = |engine: &dyn Engine| {
+        let draw = |engine: &dyn DensityEngine| {
             let (mut x, mut scored) = (vec![0.0; n * dim], vec![Scored::default(); n]);
             engine.score_samples(set, 7..7 + n as u64, &mut x, &mut scored);
             (x, scored)

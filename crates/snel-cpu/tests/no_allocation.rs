@@ -71,8 +71,14 @@ fn main() {
             let problem = Arc::new(Problem::new(model, objective, Optim::default(), 1));
             let rows = Matrix::new((0..600).map(|i| (i as f32 * 0.7).sin()).collect(), dim);
             let mut engine = CpuEngine::new(problem.clone(), Arc::new(rows.unwrap()), 3).unwrap();
-            let batching =
-                Batching { batch: 100, samples: 1500, chunk: 64, total_rows: 200, seed: 1 };
+            let batching = Batching {
+                batch: 100,
+                samples: 1500,
+                per_row: false,
+                chunk: 64,
+                total_rows: 200,
+                seed: 1,
+            };
             let mut partial = room_for(&problem);
             let mut step = || {
                 let step = reduce_step(&mut engine, &mut Alone, &batching, &mut partial);

@@ -20,7 +20,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use snel_core::chunks::ChunkSet;
-use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored, StepOutcome};
+use snel_core::engine::{
+    DensityEngine, Engine, EngineError, Fingerprint, Head, SampleSet, Scored, StepOutcome,
+};
 use snel_core::optim::Applied;
 use snel_core::partial::{Partial, Reduced};
 use snel_core::plan::{Batching, StepPlan};
@@ -221,7 +223,9 @@ impl<D: Device> Engine for CudaEngine<D> {
         self.session().restore(state);
         Ok(())
     }
+}
 
+impl<D: Device> DensityEngine for CudaEngine<D> {
     fn score(&self, x: &[f32], out: &mut [Scored]) {
         self.score_pieces(&mut x.to_vec(), out, |machine, _, x, out| machine.score(x, out));
     }

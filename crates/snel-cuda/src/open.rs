@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use snel_core::engine::Engine;
+use snel_core::engine::DensityEngine;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
 
@@ -46,7 +46,7 @@ pub fn open(
     rows: Arc<dyn Rows>,
     precision: Precision,
     say: fn(&str),
-) -> Result<Box<dyn Engine>, EngineOpenError> {
+) -> Result<Box<dyn DensityEngine>, EngineOpenError> {
     let gpu = Gpu::open(index, sources::FILES)?.saying(say);
     let settings = Settings { precision, ..Settings::default() };
     Ok(Box::new(CudaEngine::new(problem, rows, gpu, &settings)?))

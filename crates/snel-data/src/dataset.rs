@@ -212,7 +212,7 @@ impl<'a> RawWriter<'a> {
     }
 
     fn draw(&mut self, toy: &Toy, seed: u32, rows: u64) -> Result<(), DataError> {
-        self.columns = (0..toy.dim()).map(|k| format!("x{k}")).collect();
+        self.columns = toy.columns();
         let at_once = (1 << 16) / toy.dim() as u64 + 1;
         while self.rows < rows {
             let end = rows.min(self.rows + at_once);

@@ -130,6 +130,12 @@ pub enum DataError {
         /// Columns of the file.
         available: Vec<String>,
     },
+    /// All columns are targets, and nothing is left to predict them from.
+    #[error("every column of `{}` that is asked for is a target", path.display())]
+    NoInputs {
+        /// The file.
+        path: PathBuf,
+    },
     /// A column asked for twice, or a name that two columns bear.
     #[error("column `{column}` of `{}` is {}", path.display(), if *listed { "asked for twice" } else { "ambiguous: several columns have that name" }, column = shown(column))]
     RepeatedColumn {
@@ -317,6 +323,7 @@ impl DataError {
                 ));
             }
             Self::UnknownColumn { .. } => "give a name, or a number counted from 0",
+            Self::NoInputs { .. } => "leave other columns as inputs",
             Self::RepeatedColumn { listed: true, .. } => "name each column once",
             Self::RepeatedColumn { listed: false, .. } => "choose by number, counted from 0",
             Self::NotANumber { text, .. } if text.contains(',') => {

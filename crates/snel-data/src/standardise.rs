@@ -59,6 +59,15 @@ impl Standardise {
         self.mean.len()
     }
 
+    /// The map of the columns `range` alone.
+    ///
+    /// # Panics
+    /// If there are no such columns.
+    #[must_use]
+    pub fn columns(&self, range: std::ops::Range<usize>) -> Self {
+        Self { mean: self.mean[range.clone()].to_vec(), sd: self.sd[range].to_vec() }
+    }
+
     /// Original to standardised units; `rows` is row-major, `dim` values a row.
     pub fn apply(&self, rows: &mut [f64]) {
         for row in rows.chunks_mut(self.dim().max(1)) {

@@ -131,6 +131,7 @@ fn density_2d(with_truth: bool, shade: Shade) -> Density2d {
         [2.0 * a.cos() + 0.2 * noise.normal(), 2.0 * a.sin() + 0.2 * noise.normal()]
     });
     Density2d {
+        conditional: false,
         names: ["east (km)".into(), "north (km)".into()],
         x: [-3.2, 3.2],
         y: [-3.2, 3.2],

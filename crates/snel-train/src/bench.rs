@@ -8,7 +8,7 @@ use snel_core::activation::Activation;
 use snel_core::collective::{Alone, CollectiveError};
 use snel_core::density::{Affine, Density, Draws, Scale};
 use snel_core::energy::Energy;
-use snel_core::engine::{Engine, SampleSet};
+use snel_core::engine::{DensityEngine, SampleSet};
 use snel_core::objective::Objective;
 use snel_core::optim::Optim;
 use snel_core::philox::{Key, Stream};
@@ -195,6 +195,7 @@ impl StepBench {
         let batching = Batching {
             batch: self.batch,
             samples: self.samples,
+            per_row: false,
             chunk: Batching::default_chunk(self.batch, self.samples),
             total_rows: ROWS,
             seed: problem.seed,
@@ -249,7 +250,7 @@ impl StepBench {
         &self,
         problem: Arc<Problem>,
         rows: Arc<dyn Rows>,
-    ) -> Result<(Box<dyn Engine>, Device), BenchError> {
+    ) -> Result<(Box<dyn DensityEngine>, Device), BenchError> {
         let Compute { device, threads, .. } = self.compute;
         if device != Device::Cpu {
             let engine = self.compute.engine(problem.clone(), rows.clone())?;

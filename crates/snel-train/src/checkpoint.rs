@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use snel_core::problem::Model;
+use snel_core::problem::AnyModel;
 use snel_core::state::State;
 
 use crate::container::{self, ContainerError, Tensor};
@@ -53,7 +53,7 @@ struct Header {
     scale: i32,
     progress: Progress,
     /// Guards against data or settings that changed since.
-    model: Model,
+    model: AnyModel,
     fingerprint: String,
 }
 
@@ -65,7 +65,7 @@ pub struct Checkpoint {
     /// The trainer's.
     pub progress: Progress,
     /// The model it belongs to.
-    pub model: Model,
+    pub model: AnyModel,
     /// Fingerprint of the engine that made it, as text.
     pub fingerprint: String,
 }
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
     use snel_core::density::{Affine, Density, Scale};
     use snel_core::energy::Energy;
-    use snel_core::problem::Base;
+    use snel_core::problem::{Base, Model};
 
     fn checkpoint(step: u64) -> Checkpoint {
         let at = Affine { mean: vec![0.1], scale: Scale::Diagonal(vec![1.0 / 3.0]) };
@@ -229,7 +229,8 @@ mod tests {
                 energy: Energy::Quadratic { dim: 1 },
                 base: Base::Proposal,
                 proposal: Density::Gaussian { at },
-            },
+            }
+            .into(),
             fingerprint: "test".to_owned(),
         }
     }

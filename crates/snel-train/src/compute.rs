@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use snel_core::engine::Engine;
-use snel_core::problem::Problem;
+use snel_core::conditional::{ConditionalEngine, ConditionalModel};
+use snel_core::engine::DensityEngine;
+use snel_core::problem::{AnyModel, Problem};
 use snel_core::rows::Rows;
-use snel_cpu::{CpuEngine, CpuError};
+use snel_cpu::{ConditionalCpuEngine, CpuEngine, CpuError};
 pub use snel_cuda::Precision;
 use snel_cuda::open::{EngineOpenError, open};
 
@@ -76,6 +77,17 @@ pub enum ComputeError {
     /// The engine on a GPU.
     #[error(transparent)]
     Cuda(#[from] EngineOpenError),
+    /// A kind of model that GPUs have no kernels for.
+    #[error("a conditional model computes on the CPU only, not on {0}")]
+    Conditional(Device),
+}
+
+/// An engine for a model of either kind.
+pub enum AnyEngine {
+    /// For `p(x)`.
+    Density(Box<dyn DensityEngine>),
+    /// For `p(y|x)`.
+    Conditional(Box<dyn ConditionalEngine>),
 }
 
 impl Compute {
@@ -87,7 +99,7 @@ impl Compute {
         &self,
         problem: Arc<Problem>,
         rows: Arc<dyn Rows>,
-    ) -> Result<Box<dyn Engine>, ComputeError> {
+    ) -> Result<Box<dyn DensityEngine>, ComputeError> {
         match self.device {
             Device::Cpu => self.on_cpu(problem, rows),
             Device::Cuda(index) => Ok(open(index, problem, rows, self.precision, self.say)?),
@@ -103,11 +115,46 @@ impl Compute {
         }
     }
 
+    /// An engine for a conditional problem on the training rows `rows`.
+    ///
+    /// # Errors
+    /// [`ComputeError::Conditional`] if a GPU was named.
+    pub fn conditional(
+        &self,
+        problem: Arc<Problem<ConditionalModel>>,
+        rows: Arc<dyn Rows>,
+    ) -> Result<Box<dyn ConditionalEngine>, ComputeError> {
+        if matches!(self.device, Device::Cuda(_)) {
+            return Err(ComputeError::Conditional(self.device));
+        }
+        Ok(Box::new(ConditionalCpuEngine::new(problem, rows, self.threads)?))
+    }
+
+    /// An engine for a problem of either kind.
+    ///
+    /// # Errors
+    /// [`ComputeError`].
+    pub fn any(
+        &self,
+        problem: &Problem<AnyModel>,
+        rows: Arc<dyn Rows>,
+    ) -> Result<AnyEngine, ComputeError> {
+        Ok(match &problem.model {
+            AnyModel::Density(model) => {
+                AnyEngine::Density(self.engine(Arc::new(problem.with_model(model.clone())), rows)?)
+            }
+            AnyModel::Conditional(model) => {
+                let problem = Arc::new(problem.with_model(model.clone()));
+                AnyEngine::Conditional(self.conditional(problem, rows)?)
+            }
+        })
+    }
+
     fn on_cpu(
         &self,
         problem: Arc<Problem>,
         rows: Arc<dyn Rows>,
-    ) -> Result<Box<dyn Engine>, ComputeError> {
+    ) -> Result<Box<dyn DensityEngine>, ComputeError> {
         Ok(Box::new(CpuEngine::new(problem, rows, self.threads)?))
     }
 }
@@ -128,7 +175,7 @@ mod tests {
 
     static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-    fn engine(device: Device) -> Result<Box<dyn Engine>, ComputeError> {
+    fn engine(device: Device) -> Result<Box<dyn DensityEngine>, ComputeError> {
         let widths = vec![4];
         let activation = Activation::Tanh;
         let energy = Energy::Mlp { dim: 2, widths, activation, residual: false };

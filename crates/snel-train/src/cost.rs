@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use snel_core::energy::Energy;
+use snel_core::problem::{AnyModel, Trained};
 use snel_core::rows::Rows;
 
 use crate::config::Config;
@@ -20,13 +21,14 @@ pub struct Cost {
     pub steps: u64,
     /// Rows of a minibatch.
     pub batch: u64,
-    /// Proposal samples of a step.
+    /// Proposal samples of a step; of each row, if the model is conditional.
     pub samples: u64,
     /// Points of a chunk.
     pub chunk: u64,
     /// Chunks of a step.
     pub chunks: u32,
-    /// Floating-point operations of a step: `6 parameters (M + n)`.
+    /// Floating-point operations of a step: `6 parameters (M + n)`; of a conditional model
+    /// `6 parameters of the energy n (M + 1)`, without what is done once a row.
     pub flop_per_step: f64,
     /// Bytes that a worker adds to the sums of the others each step.
     pub reduce_bytes: u64,
@@ -48,11 +50,9 @@ impl Cost {
         let dim = setup.problem.model.dim();
         let data = &setup.dataset;
         let rows = [data.train.len(), data.valid.len(), data.test.len()];
-        let sums = if setup.problem.objective.separates_samples() { 2 } else { 1 };
-        let widths = match &setup.problem.model.energy {
-            Energy::Mlp { widths, .. } => widths.iter().sum::<usize>(),
-            Energy::Quadratic { .. } => 0,
-        };
+        let problem = &setup.problem;
+        let sums = if problem.model.separates_samples(problem.objective) { 2 } else { 1 };
+        let (widths, points) = widths_and_points(&problem.model, plan.batch(), plan.samples());
         // Per thread: a chunk's gradient, the integer sums, and one tile's activations and slopes.
         let tile = 128 * 4 * (2 * widths + 4 * dim) as u64;
         let per_thread = parameters * (4 + 8 * sums) + tile;
@@ -68,12 +68,40 @@ impl Cost {
             samples: plan.samples(),
             chunk: plan.chunk_size(),
             chunks: plan.n_chunks(),
-            flop_per_step: 6.0 * parameters as f64 * (plan.batch() + plan.samples()) as f64,
+            flop_per_step: 6.0 * points,
             reduce_bytes: 8 * sums * parameters,
             memory_bytes,
             memory_granted: granted(memory_bytes),
             checkpoint_bytes: 12 * parameters,
             threads,
+        }
+    }
+}
+
+/// Units of all layers, and the sum over a step's points of the parameters that each goes through.
+fn widths_and_points(model: &AnyModel, batch: u64, samples: u64) -> (usize, f64) {
+    match model {
+        AnyModel::Density(model) => {
+            let widths = match &model.energy {
+                Energy::Mlp { widths, .. } => widths.iter().sum::<usize>(),
+                Energy::Quadratic { .. } => 0,
+            };
+            (widths, model.layout().len() as f64 * (batch + samples) as f64)
+        }
+        AnyModel::Conditional(model) => {
+            let network = model.mixture();
+            let mut all = vec![&model.features, &model.energy, &model.log_normaliser];
+            all.extend(network.map(|network| &network.widths));
+            let widths = all.into_iter().flatten().sum::<usize>();
+            let mut inputs = model.targets;
+            let mut parameters = 0;
+            for &outputs in &model.energy {
+                parameters += (inputs + 1) * outputs;
+                inputs = outputs;
+            }
+            parameters += inputs;
+            let rows = parameters as f64 * batch as f64;
+            (widths + network.map_or(0, |n| n.outputs(model.targets)), rows * (samples + 1) as f64)
         }
     }
 }

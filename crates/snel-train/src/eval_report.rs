@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 use snel_core::density::Density;
 use snel_core::density::fit;
-use snel_core::engine::{Engine, SampleSet};
+use snel_core::engine::{DensityEngine, SampleSet};
 use snel_core::philox::Stream;
+use snel_core::problem::Base;
 use snel_core::rows::Rows;
 use snel_data::Dataset;
 
@@ -109,11 +110,11 @@ pub fn evaluate_run(
     config: &Config,
     dataset: &Dataset,
     model: &ModelFile,
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
 ) -> Result<EvalReport, RunError> {
     let rows = rows_of(dataset, config.eval.split);
     let set = SampleSet { stream: Stream::Evaluation, step: 0 };
-    let has_base = model.header.model.base_density().is_some();
+    let has_base = *model.header.model.base() != Base::None;
     let evaluation = evaluate(engine, rows, set, config.eval.samples, has_base)?;
     let log_det = model.header.standardise.log_det();
     let original = Original::new(&evaluation, log_det);
@@ -123,9 +124,7 @@ pub fn evaluate_run(
         original: standardised + log_det,
     };
     let mut yardsticks = vec![yardstick("proposal", evaluation.proposal)];
-    if let (Some(base), snel_core::problem::Base::Density(_)) =
-        (evaluation.base, &model.header.model.base)
-    {
+    if let (Some(base), Base::Density(_)) = (evaluation.base, model.header.model.base()) {
         yardsticks.push(yardstick("base density", base));
     }
     let fitted = some_rows(&*dataset.train, config.proposal.fit_rows, config.seed)?;
@@ -178,7 +177,7 @@ pub fn annealed_report(
 
 /// Mean of `log_density` over the rows, given as f64 in the model's units.
 fn mean_over(
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
     rows: &dyn Rows,
     log_density: impl Fn(&[f64]) -> f64,
 ) -> Result<f64, FileError> {

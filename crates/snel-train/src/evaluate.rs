@@ -11,7 +11,7 @@
 //! order, so equal inputs give equal bits.
 
 use serde::{Deserialize, Serialize};
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, SampleSet, Scored};
 use snel_core::lse::LogWeights;
 use snel_core::rows::Rows;
 
@@ -115,7 +115,7 @@ struct RowSums {
 /// # Errors
 /// A read error of the rows.
 pub fn evaluate(
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
     rows: &dyn Rows,
     set: SampleSet,
     samples: u64,
@@ -142,7 +142,7 @@ pub fn evaluate_by(
 
 /// Streams `samples` log-weights; returns their sums and the count of unusable ones.
 pub fn log_weights(
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
     dim: usize,
     set: SampleSet,
     samples: u64,
@@ -165,7 +165,7 @@ pub fn log_weight(s: &Scored) -> f64 {
 
 /// Calls `visit` with the points and scores of each block of samples, in order.
 pub fn for_each_block(
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
     dim: usize,
     set: SampleSet,
     samples: u64,
@@ -188,7 +188,7 @@ pub fn for_each_block(
 /// # Errors
 /// A read error of the rows.
 pub fn for_each_row_block(
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
     rows: &dyn Rows,
     mut visit: impl FnMut(&[f32], &[Scored]),
 ) -> Result<(), FileError> {
@@ -208,7 +208,7 @@ pub fn for_each_row_block(
     Ok(())
 }
 
-fn sum_rows(engine: &dyn Engine, rows: &dyn Rows) -> Result<RowSums, FileError> {
+fn sum_rows(engine: &dyn DensityEngine, rows: &dyn Rows) -> Result<RowSums, FileError> {
     let mut sums = RowSums::default();
     for_each_row_block(engine, rows, |_, scored| {
         for s in scored {

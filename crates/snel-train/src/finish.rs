@@ -1,17 +1,49 @@
-//! After training: evaluation, pictures, report, all in the run folder.
+//! After training: evaluation, pictures, report, all in the run folder. For models of either kind.
 
-use snel_core::engine::Engine;
+use serde::Serialize;
 use snel_data::Dataset;
 
+use crate::compute::AnyEngine;
+use crate::conditional::{self, ConditionalReport};
 use crate::config::Config;
-use crate::eval_report::{EvalReport, evaluate_run};
+use crate::eval_report::{self, EvalReport};
 use crate::file::{FileError, write_atomically};
 use crate::model_file::ModelFile;
 use crate::pictures::{pictures, save};
 use crate::run::RunError;
 use crate::run_folder::RunFolder;
-use crate::run_report::page;
+use crate::run_report;
 use crate::sink::read_json_lines;
+
+/// The final evaluation of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum AnyReport {
+    /// Of a density model.
+    Density(Box<EvalReport>),
+    /// Of a conditional one.
+    Conditional(Box<ConditionalReport>),
+}
+
+/// Evaluates as the config says.
+///
+/// # Errors
+/// [`RunError`] if rows cannot be read.
+pub fn evaluate_run(
+    config: &Config,
+    dataset: &Dataset,
+    model: &ModelFile,
+    engine: &AnyEngine,
+) -> Result<AnyReport, RunError> {
+    Ok(match engine {
+        AnyEngine::Density(engine) => AnyReport::Density(Box::new(eval_report::evaluate_run(
+            config, dataset, model, &**engine,
+        )?)),
+        AnyEngine::Conditional(engine) => AnyReport::Conditional(Box::new(
+            conditional::evaluate_run(config, dataset, model, &**engine)?,
+        )),
+    })
+}
 
 /// Evaluates as the config says and writes `eval.json`.
 ///
@@ -22,8 +54,8 @@ pub fn evaluate_and_save(
     config: &Config,
     dataset: &Dataset,
     model: &ModelFile,
-    engine: &dyn Engine,
-) -> Result<EvalReport, RunError> {
+    engine: &AnyEngine,
+) -> Result<AnyReport, RunError> {
     let report = evaluate_run(config, dataset, model, engine)?;
     let path = folder.evaluation();
     let json = serde_json::to_string_pretty(&report)
@@ -32,7 +64,8 @@ pub fn evaluate_and_save(
     Ok(report)
 }
 
-/// Draws the pictures and, if the config asks for it, writes the report.
+/// Draws the pictures and, if the config asks for it, writes the report. `eval` is of the kind of
+/// model that `engine` computes; were it not, nothing would be drawn.
 ///
 /// # Errors
 /// [`RunError`].
@@ -41,16 +74,27 @@ pub fn illustrate(
     config: &Config,
     dataset: &Dataset,
     model: &ModelFile,
-    engine: &dyn Engine,
-    eval: &EvalReport,
+    engine: &AnyEngine,
+    eval: &AnyReport,
     command: &str,
 ) -> Result<(), RunError> {
     let metrics = folder.metrics();
     let records = if metrics.exists() { read_json_lines(&metrics)? } else { Vec::new() };
-    let pictures = pictures(&records, eval, dataset, model, engine)?;
-    save(&pictures, &folder.plots())?;
+    let source = &dataset.source;
+    let page = match (engine, eval) {
+        (AnyEngine::Density(engine), AnyReport::Density(eval)) => {
+            let pictures = pictures(&records, eval, dataset, model, &**engine)?;
+            save(&pictures, &folder.plots())?;
+            run_report::page(config, eval, model, source, pictures, command)
+        }
+        (AnyEngine::Conditional(engine), AnyReport::Conditional(eval)) => {
+            let pictures = conditional::pictures(&records, eval, dataset, model, &**engine)?;
+            save(&pictures, &folder.plots())?;
+            conditional::page(config, eval, model, source, pictures, command)
+        }
+        _ => return Ok(()),
+    };
     if config.output.report {
-        let page = page(config, eval, model, &dataset.source, pictures, command);
         write_atomically(&folder.report(), page.as_bytes())?;
     }
     Ok(())

@@ -148,7 +148,7 @@ mod tests {
     }
 
     const BATCHING: Batching =
-        Batching { batch: 96, samples: 1000, chunk: 64, total_rows: 200, seed: 3 };
+        Batching { batch: 96, samples: 1000, per_row: false, chunk: 64, total_rows: 200, seed: 3 };
 
     fn train(problem: &Arc<Problem>, collective: &mut dyn Collective) -> State {
         let mut engine = engine(problem);

@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod checkpoint;
 pub mod compute;
+pub mod conditional;
 pub mod config;
 pub mod container;
 pub mod cost;
@@ -31,4 +32,5 @@ pub mod sink;
 pub mod store;
 pub mod study;
 pub mod summary;
+pub mod trainee;
 pub mod trainer;

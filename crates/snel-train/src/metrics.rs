@@ -58,18 +58,38 @@ pub struct ValidationRecord {
     pub best: bool,
 }
 
-impl ValidationRecord {
-    /// The short form of `evaluation` after `step` steps.
-    pub fn new(step: u64, evaluation: &Evaluation, best: bool) -> Self {
+/// What a validation of any kind of model comes to; of a conditional one, means over the rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Validation {
+    /// Lower bound, SNL at the learned `b`.
+    pub lower: f64,
+    /// Upper bound, importance sampling.
+    pub upper: f64,
+    /// Effective sample size as a fraction of the samples.
+    pub ess_fraction: f64,
+    /// `log Ẑ` from fresh samples.
+    pub log_z: f64,
+    /// Learned log-normaliser.
+    pub b: f64,
+}
+
+impl From<&Evaluation> for Validation {
+    fn from(evaluation: &Evaluation) -> Self {
         Self {
-            step,
             lower: evaluation.lower.value,
             upper: evaluation.upper.value,
             ess_fraction: evaluation.weights.ess_fraction,
             log_z: evaluation.log_z.value,
             b: evaluation.b,
-            best,
         }
+    }
+}
+
+impl ValidationRecord {
+    /// The record of `validation` after `step` steps.
+    pub fn new(step: u64, validation: &Validation, best: bool) -> Self {
+        let Validation { lower, upper, ess_fraction, log_z, b } = *validation;
+        Self { step, lower, upper, ess_fraction, log_z, b, best }
     }
 }
 

@@ -7,9 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use snel_core::layout::Layout;
 use snel_core::objective::Objective;
-use snel_core::problem::Model;
+use snel_core::problem::{AnyModel, Trained};
 use snel_data::Standardise;
 
 use crate::container::{self, ContainerError, Tensor};
@@ -22,7 +21,7 @@ pub struct ModelHeader {
     /// `snel model 1`.
     pub format: String,
     /// Energy, base and proposal.
-    pub model: Model,
+    pub model: AnyModel,
     /// What was minimised.
     pub objective: Objective,
     /// Names of the columns, in order.
@@ -72,7 +71,7 @@ impl ModelFile {
     }
 
     fn with_parts<R>(&self, then: impl FnOnce(&ModelHeader, &[Tensor<'_>]) -> R) -> R {
-        let layout = Layout::new(&self.header.model.energy);
+        let layout = self.header.model.layout();
         let tensors: Vec<Tensor> = layout
             .segments()
             .iter()
@@ -120,7 +119,7 @@ fn assemble(header: ModelHeader, tensors: &container::Tensors) -> Result<ModelFi
     }
     // Sizes are checked against the tensors before the vector is made.
     let mut parameters = Vec::new();
-    for segment in Layout::new(&header.model.energy).segments() {
+    for segment in header.model.layout().segments() {
         let values = tensors.get(&segment.name);
         let values = values.ok_or_else(|| format!("tensor `{}` is missing", segment.name))?;
         if values.len() != segment.len() {

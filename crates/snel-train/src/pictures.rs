@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, SampleSet, Scored};
 use snel_core::philox::Stream;
 use snel_core::rows::Rows;
 use snel_data::Dataset;
 
-use crate::eval_report::EvalReport;
+use crate::eval_report::{EvalReport, Yardstick};
 use crate::evaluate::{for_each_block, log_weight};
 use crate::file::{create_folder, write_atomically};
 use crate::metrics::Record;
@@ -47,13 +47,13 @@ pub fn pictures(
     report: &EvalReport,
     dataset: &Dataset,
     model: &ModelFile,
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
 ) -> Result<Vec<Picture>, RunError> {
     let picture = |name, title: &str, caption: &str, svg| Picture {
         name,
         figure: Figure { title: title.to_owned(), caption: caption.to_owned(), svg },
     };
-    let mut pictures = curves(records, report)?;
+    let mut pictures = curves(records, &report.yardsticks)?;
     pictures.push(picture(
         "log-weights",
         "Log-weights",
@@ -104,7 +104,11 @@ pub fn save(pictures: &[Picture], folder: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-fn curves(records: &[Record], report: &EvalReport) -> Result<Vec<Picture>, PlotError> {
+/// The curves of training and validation; `yardsticks` are shown beside the bounds.
+pub(crate) fn curves(
+    records: &[Record],
+    yardsticks: &[Yardstick],
+) -> Result<Vec<Picture>, PlotError> {
     let (mut steps, mut validations) = (Vec::new(), Vec::new());
     for record in records {
         match record {
@@ -118,8 +122,7 @@ fn curves(records: &[Record], report: &EvalReport) -> Result<Vec<Picture>, PlotE
             .iter()
             .map(|r| Interval { step: r.step, lower: r.lower, upper: r.upper })
             .collect(),
-        yardsticks: report
-            .yardsticks
+        yardsticks: yardsticks
             .iter()
             .map(|y| plot::Yardstick { name: y.name.clone(), nats: y.standardised })
             .collect(),
@@ -155,7 +158,11 @@ fn curves(records: &[Record], report: &EvalReport) -> Result<Vec<Picture>, PlotE
     ])
 }
 
-fn some_log_weights(engine: &dyn Engine, model: &ModelFile, report: &EvalReport) -> Vec<f64> {
+fn some_log_weights(
+    engine: &dyn DensityEngine,
+    model: &ModelFile,
+    report: &EvalReport,
+) -> Vec<f64> {
     let set = SampleSet { stream: Stream::Evaluation, step: 0 };
     let samples = report.standardised.weights.samples.min(WEIGHTS);
     let mut log_weights = Vec::new();
@@ -169,7 +176,7 @@ fn some_log_weights(engine: &dyn Engine, model: &ModelFile, report: &EvalReport)
 struct Space<'a> {
     dataset: &'a Dataset,
     model: &'a ModelFile,
-    engine: &'a dyn Engine,
+    engine: &'a dyn DensityEngine,
 }
 
 impl Space<'_> {
@@ -239,6 +246,7 @@ impl Space<'_> {
             truth,
             data: data.chunks_exact(2).map(|p| [p[0], p[1]]).collect(),
             shade: Shade::Density,
+            conditional: false,
         })?)
     }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use snel_core::collective::Alone;
-use snel_core::engine::{Engine, EngineError};
+use snel_core::engine::{DensityEngine, EngineError};
 use snel_core::optim::Optim;
 use snel_core::problem::Problem;
 use snel_core::rows::{Matrix, Rows};
 use snel_core::state::State;
 
 use crate::checkpoint::Progress;
-use crate::compute::{Compute, ComputeError};
+use crate::compute::{AnyEngine, Compute, ComputeError};
 use crate::config::Config;
 use crate::container::ContainerError;
 use crate::cost::Cost;
@@ -24,6 +24,7 @@ use crate::score::ScoreError;
 use crate::setup::{Setup, SetupError, prepare};
 use crate::sink::tensorboard::TensorBoard;
 use crate::sink::{JsonLines, Sink};
+use crate::trainee::Trainee;
 use crate::trainer::{Outcome, TrainError, Trainer};
 
 /// Why a run, or the use of its model, failed.
@@ -65,6 +66,12 @@ pub enum RunError {
     /// A model was to be used before there is one.
     #[error("{} has no trained model (`model.safetensors`) yet", .0.display())]
     NoModel(PathBuf),
+    /// A model of the other kind.
+    #[error("this is a {found} model, which this command does not use")]
+    Kind {
+        /// `density` or `conditional`.
+        found: &'static str,
+    },
     /// The machine does not have what the run needs.
     #[error("the run needs about {:.1} GiB of memory, more than this machine gives", *.0 as f64 / (1u64 << 30) as f64)]
     Memory(u64),
@@ -115,13 +122,13 @@ pub fn train(
         return Err(RunError::Memory(cost.memory_bytes));
     }
     let rows: Arc<dyn Rows> = setup.dataset.train.clone();
-    let mut engine = options.compute.engine(setup.problem.clone(), rows)?;
+    let mut engine = options.compute.any(&setup.problem, rows)?;
     let folder = if options.resume {
         RunFolder::resume(options.out, config)?
     } else {
         RunFolder::create(options.out, config)?
     };
-    let fingerprint = engine.fingerprint().to_string();
+    let fingerprint = engine.engine().fingerprint().to_string();
     let checkpoints = folder.checkpoints(config.train.keep);
     let mut progress = Progress::default();
     if options.resume {
@@ -141,7 +148,7 @@ pub fn train(
                         checkpoint.fingerprint
                     ));
                 }
-                engine.restore(&checkpoint.state)?;
+                engine.engine_mut().restore(&checkpoint.state)?;
                 progress = checkpoint.progress;
             }
             None if folder.model().exists() => {
@@ -151,16 +158,16 @@ pub fn train(
             None => note("there is no checkpoint yet; the run begins at step 0"),
         }
     }
-    sinks.push(Box::new(JsonLines::open(&folder.metrics(), engine.head().step)?));
+    sinks.push(Box::new(JsonLines::open(&folder.metrics(), engine.engine().head().step)?));
     if config.output.tensorboard {
-        sinks.push(Box::new(TensorBoard::start(folder.path(), engine.head().step)?));
+        sinks.push(Box::new(TensorBoard::start(folder.path(), engine.engine().head().step)?));
     }
     let header = setup.model_header(config.seed, fingerprint);
     let mut store = checkpoints.clone();
     let mut trainer = Trainer {
         problem: setup.problem.clone(),
         batching: setup.batching.clone(),
-        engine: &mut *engine,
+        engine: &mut engine,
         collective: &mut Alone,
         valid: &setup.dataset.valid,
         settings: config.train.clone(),
@@ -187,13 +194,27 @@ pub fn train(
 ///
 /// # Errors
 /// [`RunError`] if threads, memory or the GPU are refused.
-pub fn engine_of(model: &ModelFile, compute: &Compute) -> Result<Box<dyn Engine>, RunError> {
+pub fn engine_of(model: &ModelFile, compute: &Compute) -> Result<AnyEngine, RunError> {
     let ModelHeader { model: shape, objective, seed, .. } = &model.header;
     let problem = Problem::new(shape.clone(), *objective, Optim::default(), *seed);
     let no_rows = Matrix::empty(shape.dim());
-    let mut engine = compute.engine(Arc::new(problem), Arc::new(no_rows))?;
-    engine.restore(&State::new(model.parameters.to_vec()))?;
+    let mut engine = compute.any(&problem, Arc::new(no_rows))?;
+    engine.engine_mut().restore(&State::new(model.parameters.to_vec()))?;
     Ok(engine)
+}
+
+/// The same, for what a conditional model cannot do.
+///
+/// # Errors
+/// [`RunError::Kind`] if `model` is conditional, and as [`engine_of`].
+pub fn density_engine_of(
+    model: &ModelFile,
+    compute: &Compute,
+) -> Result<Box<dyn DensityEngine>, RunError> {
+    match engine_of(model, compute)? {
+        AnyEngine::Density(engine) => Ok(engine),
+        AnyEngine::Conditional(_) => Err(RunError::Kind { found: "conditional" }),
+    }
 }
 
 /// The model of a run folder, or of a model file.

@@ -6,6 +6,7 @@ use crate::model_file::ModelFile;
 use crate::pictures::Picture;
 use crate::plot::grouped;
 use crate::report::{HOW_TO_READ, Headline, Report, Table, html};
+use snel_core::problem::AnyModel;
 
 /// The page as text. `source` says where the data came from, `command` what made the run.
 pub fn page(
@@ -16,19 +17,6 @@ pub fn page(
     pictures: Vec<Picture>,
     command: &str,
 ) -> String {
-    let fact = |name: &str, value: String| (name.to_owned(), value);
-    let header = &model.header;
-    let facts = vec![
-        fact("data", format!("{source}: {} columns", header.columns.len())),
-        fact("energy", energy(&header.model.energy)),
-        fact("parameters", format!("{} and b", grouped(model.parameters.len() - 1))),
-        fact("base density", base(&header.model.base)),
-        fact("proposal", density(&header.model.proposal)),
-        fact("objective", format!("{:?}", header.objective).to_uppercase()),
-        fact("model chosen after", format!("{} of {} steps", header.step, config.train.steps)),
-        fact("seed", header.seed.to_string()),
-        fact("arithmetic", header.fingerprint.clone()),
-    ];
     let e = &eval.standardised;
     let split = format!("{:?}", eval.split).to_lowercase();
     let range = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4} nats a row");
@@ -83,7 +71,7 @@ pub fn page(
     };
     html(&Report {
         title: config.name.clone(),
-        facts,
+        facts: model_facts(config, model, source),
         headlines,
         warnings: e.warnings.clone(),
         tables: vec![yardsticks, normaliser],
@@ -93,7 +81,28 @@ pub fn page(
     })
 }
 
-fn about_rows(rows: u64, se: f64) -> String {
+/// What was trained on what.
+pub(crate) fn model_facts(
+    config: &Config,
+    model: &ModelFile,
+    source: &str,
+) -> Vec<(String, String)> {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let header = &model.header;
+    vec![
+        fact("data", format!("{source}: {} columns", header.columns.len())),
+        fact("energy", networks(&header.model)),
+        fact("parameters", format!("{} and b", grouped(model.parameters.len() - 1))),
+        fact("base density", base(header.model.base())),
+        fact("proposal", proposal(&header.model)),
+        fact("objective", format!("{:?}", header.objective).to_uppercase()),
+        fact("model chosen after", format!("{} of {} steps", header.step, config.train.steps)),
+        fact("seed", header.seed.to_string()),
+        fact("arithmetic", header.fingerprint.clone()),
+    ]
+}
+
+pub(crate) fn about_rows(rows: u64, se: f64) -> String {
     let error = if se.is_finite() {
         format!("the standard error of their mean is {se:.3} nats")
     } else {
@@ -105,8 +114,48 @@ fn about_rows(rows: u64, se: f64) -> String {
     )
 }
 
+/// The energy of a model of either kind in words.
+pub fn networks(model: &AnyModel) -> String {
+    let widths = |first: usize, hidden: &[usize]| {
+        let all = std::iter::once(&first).chain(hidden).map(ToString::to_string);
+        all.collect::<Vec<_>>().join("-")
+    };
+    match model {
+        AnyModel::Density(model) => energy(&model.energy),
+        AnyModel::Conditional(model) => format!(
+            "of y given x: features {}, energy {}-1, log-normaliser {}-1, {}",
+            widths(model.inputs, &model.features),
+            widths(model.feature_width() + model.targets, &model.energy),
+            widths(model.feature_width(), &model.log_normaliser),
+            format!("{:?}", model.activation).to_lowercase(),
+        ),
+    }
+}
+
+/// The proposal of a model of either kind in words.
+pub fn proposal(model: &AnyModel) -> String {
+    use snel_core::conditional::ConditionalProposal;
+    let model = match model {
+        AnyModel::Density(model) => return density(&model.proposal),
+        AnyModel::Conditional(model) => model,
+    };
+    match &model.proposal {
+        ConditionalProposal::Fixed(fixed) => density(fixed),
+        ConditionalProposal::Network(network) => {
+            let wide = match &network.defensive {
+                Some(defensive) => format!(", {} of a wide density", defensive.weight),
+                None => String::new(),
+            };
+            format!("mixture density network of {} Gaussians{wide}", network.components)
+        }
+        ConditionalProposal::Observed { noise, .. } => {
+            format!("around the observed y: {}", density(noise))
+        }
+    }
+}
+
 /// An energy in words.
-pub fn energy(energy: &snel_core::energy::Energy) -> String {
+fn energy(energy: &snel_core::energy::Energy) -> String {
     use snel_core::energy::Energy;
     match energy {
         Energy::Quadratic { dim } => format!("quadratic in {dim} values"),

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, SampleSet, Scored};
 use snel_core::philox::Stream;
 use snel_data::{DataError, ReadOptions, RowWriter, Source, open};
 
@@ -60,7 +60,7 @@ pub enum ScoreError {
 }
 
 /// The values as the engine takes them.
-fn narrow(values: &[f64], columns: &[String]) -> Result<Vec<f32>, DataError> {
+pub(crate) fn narrow(values: &[f64], columns: &[String]) -> Result<Vec<f32>, DataError> {
     let narrow = values.iter().map(|&value| value as f32).collect::<Vec<_>>();
     match narrow.iter().position(|value| !value.is_finite()) {
         None => Ok(narrow),
@@ -78,7 +78,7 @@ fn narrow(values: &[f64], columns: &[String]) -> Result<Vec<f32>, DataError> {
 /// [`ScoreError`].
 pub fn score_file(
     model: &ModelFile,
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
     data: &Path,
     out: &Path,
     samples: u64,

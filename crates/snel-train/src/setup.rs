@@ -4,6 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use snel_core::activation::Activation;
+use snel_core::conditional::{
+    ConditionalModel, ConditionalProposal, Defensive, MixtureLoss, MixtureNetwork,
+};
 use snel_core::density::fit::{self, FitError};
 use snel_core::density::{Affine, Density};
 use snel_core::energy::Energy;
@@ -11,7 +14,7 @@ use snel_core::objective::Objective;
 use snel_core::optim::{Optim, Schedule, Shape};
 use snel_core::philox::{Key, Stream};
 use snel_core::plan::Batching;
-use snel_core::problem::{Base, Model, Problem};
+use snel_core::problem::{AnyModel, Base, Model, Problem};
 use snel_core::rows::Rows;
 use snel_core::shuffle::Permutation;
 use snel_data::{DataError, DataSource, DataSpec, Dataset, Files, ReadOptions};
@@ -28,7 +31,7 @@ pub struct Setup {
     /// The three parts of the data.
     pub dataset: Dataset,
     /// What is trained.
-    pub problem: Arc<Problem>,
+    pub problem: Arc<Problem<AnyModel>>,
     /// The work of a step.
     pub batching: Batching,
 }
@@ -93,17 +96,10 @@ impl SetupError {
 /// [`SetupError`].
 pub fn prepare(config: &Config, scratch: &Path) -> Result<Setup, SetupError> {
     let dataset = load_data(config, scratch)?;
-    let dim = dataset.columns.len();
-    let energy = energy(&config.model, dim);
-    let proposal = fit_density(&config.proposal, "proposal", &*dataset.train, config.seed)?;
-    let base = match &config.model.base {
-        config::Base::None => Base::None,
-        config::Base::Proposal => Base::Proposal,
-        config::Base::Own(own) => {
-            Base::Density(fit_density(own, "model.base", &*dataset.train, config.seed)?)
-        }
+    let model: AnyModel = match config.model.kind {
+        config::ModelKind::Density => density_model(config, &dataset)?.into(),
+        config::ModelKind::Conditional => conditional_model(config, &dataset)?.into(),
     };
-    let model = Model { energy, base, proposal };
     let objective = match config.objective.kind {
         config::ObjectiveKind::Snl => Objective::Snl,
         config::ObjectiveKind::IsMle => Objective::IsMle,
@@ -112,6 +108,80 @@ pub fn prepare(config: &Config, scratch: &Path) -> Result<Setup, SetupError> {
     let problem = Problem::new(model, objective, optim(config), config.seed);
     let batching = batching(config, dataset.train.len());
     Ok(Setup { dataset, problem: Arc::new(problem), batching })
+}
+
+fn density_model(config: &Config, dataset: &Dataset) -> Result<Model, SetupError> {
+    let all = Fitted { train: &*dataset.train, from: 0, seed: config.seed };
+    Ok(Model {
+        energy: energy(&config.model, dataset.columns.len()),
+        base: base(config, &all)?,
+        proposal: all.density(&config.proposal, "proposal")?,
+    })
+}
+
+fn conditional_model(config: &Config, dataset: &Dataset) -> Result<ConditionalModel, SetupError> {
+    let inputs = dataset.columns.len() - targets(config, dataset);
+    let targets = Fitted { train: &*dataset.train, from: inputs, seed: config.seed };
+    Ok(ConditionalModel {
+        inputs,
+        targets: targets.dim(),
+        activation: activation(&config.model),
+        features: config.model.feature_widths(),
+        energy: config.model.hidden_widths(),
+        log_normaliser: config.model.log_normaliser_widths(),
+        base: base(config, &targets)?,
+        proposal: conditional_proposal(&config.proposal, &targets)?,
+    })
+}
+
+fn conditional_proposal(
+    spec: &config::Proposal,
+    targets: &Fitted<'_>,
+) -> Result<ConditionalProposal, SetupError> {
+    Ok(match spec.kind {
+        config::ProposalKind::Mdn => {
+            let network = spec.network();
+            let defensive = if spec.defensive > 0.0 {
+                let density = targets.wide(spec)?;
+                Some(Defensive { weight: spec.defensive, density })
+            } else {
+                None
+            };
+            ConditionalProposal::Network(MixtureNetwork {
+                widths: network.widths,
+                components: network.components,
+                loss: match network.loss {
+                    config::MixtureLoss::Likelihood => MixtureLoss::Likelihood,
+                    config::MixtureLoss::Kl => MixtureLoss::Kl,
+                    config::MixtureLoss::Both => MixtureLoss::Both,
+                },
+                pretrain: network.pretrain,
+                defensive,
+            })
+        }
+        config::ProposalKind::Observed => ConditionalProposal::Observed {
+            noise: targets.noise(spec)?,
+            elsewhere: targets.wide(spec)?,
+        },
+        _ => ConditionalProposal::Fixed(targets.density(spec, "proposal")?),
+    })
+}
+
+/// How many of the last columns are targets.
+fn targets(config: &Config, dataset: &Dataset) -> usize {
+    match (&config.data.targets, &dataset.toy) {
+        (Some(targets), _) => targets.len(),
+        (None, Some(toy)) => toy.targets(),
+        (None, None) => 0,
+    }
+}
+
+fn base(config: &Config, fitted: &Fitted<'_>) -> Result<Base, SetupError> {
+    Ok(match &config.model.base {
+        config::Base::None => Base::None,
+        config::Base::Proposal => Base::Proposal,
+        config::Base::Own(own) => Base::Density(fitted.density(own, "model.base")?),
+    })
 }
 
 /// Loads, splits and scales the data that `[data]` names.
@@ -125,11 +195,13 @@ pub fn load_data(config: &Config, scratch: &Path) -> Result<Dataset, SetupError>
 /// The work of a step over `total_rows` training rows.
 pub fn batching(config: &Config, total_rows: u64) -> Batching {
     let (batch, samples) = (config.train.batch as u64, config.train.samples);
-    let chunk = config.train.chunk.map(|c| c as u64);
+    let per_row = config.model.kind == config::ModelKind::Conditional;
+    let default = if per_row { Batching::default_row_chunk } else { Batching::default_chunk };
     Batching {
         batch,
         samples,
-        chunk: chunk.unwrap_or_else(|| Batching::default_chunk(batch, samples)),
+        per_row,
+        chunk: config.train.chunk.map_or_else(|| default(batch, samples), |c| c as u64),
         total_rows,
         seed: config.seed,
     }
@@ -151,12 +223,13 @@ fn data_spec(config: &Config) -> DataSpec {
         // A checked config names a source; without one the file is simply not found.
         None => (DataSource::File(Path::new("").to_path_buf()), [1.0, 0.0, 0.0]),
     };
-    let columns = data.columns.iter().flatten().map(|column| match column {
+    let text = |column: &config::Column| match column {
         config::Column::Name(name) => name.clone(),
         config::Column::Index(index) => index.to_string(),
-    });
+    };
     let read = ReadOptions {
-        columns: columns.collect(),
+        columns: data.columns.iter().flatten().map(text).collect(),
+        targets: data.targets.iter().flatten().map(text).collect(),
         delimiter: data.delimiter,
         header: data.header,
         member: data.member.clone(),
@@ -178,15 +251,19 @@ pub fn energy(model: &config::Model, dim: usize) -> Energy {
         config::Energy::Mlp => Energy::Mlp {
             dim,
             widths: model.hidden_widths(),
-            activation: match model.activation() {
-                config::Activation::Silu => Activation::Silu,
-                config::Activation::Relu => Activation::Relu,
-                config::Activation::Tanh => Activation::Tanh,
-                config::Activation::Gelu => Activation::Gelu,
-                config::Activation::Softplus => Activation::Softplus,
-            },
+            activation: activation(model),
             residual: model.residual(),
         },
+    }
+}
+
+fn activation(model: &config::Model) -> Activation {
+    match model.activation() {
+        config::Activation::Silu => Activation::Silu,
+        config::Activation::Relu => Activation::Relu,
+        config::Activation::Tanh => Activation::Tanh,
+        config::Activation::Gelu => Activation::Gelu,
+        config::Activation::Softplus => Activation::Softplus,
     }
 }
 
@@ -214,41 +291,95 @@ fn optim(config: &Config) -> Optim {
     }
 }
 
-fn fit_density(
-    spec: &config::Proposal,
-    group: &'static str,
-    train: &dyn Rows,
+/// Training rows that densities are fitted to: their columns from number `from` on.
+struct Fitted<'a> {
+    train: &'a dyn Rows,
+    from: usize,
     seed: u32,
-) -> Result<Density, SetupError> {
-    let dim = train.dim();
-    let rows = some_rows(train, spec.fit_rows, seed)?;
-    let fit = || -> Result<Density, FitError> {
-        let density = match spec.shape() {
-            config::Shape::Gaussian { scale } => {
-                Density::Gaussian { at: fit::gaussian(&rows, dim)? }.widened(scale)
-            }
-            config::Shape::Diagonal { scale } => {
-                Density::Gaussian { at: fit::diagonal_gaussian(&rows, dim)? }.widened(scale)
-            }
-            config::Shape::Student { scale, df } => {
-                student(fit::gaussian(&rows, dim)?, df).widened(scale)
-            }
-            config::Shape::Uniform { margin } => fit::uniform(&rows, dim, margin)?,
-            config::Shape::Mixture { scale, components, covariance } => {
-                let full = covariance == config::Covariance::Full;
-                fit::gaussian_mixture(&rows, dim, components, full, seed)?.widened(scale)
-            }
-        };
-        if spec.defensive == 0.0 {
-            return Ok(density);
-        }
-        let wide = Density::Student { df: DEFENSIVE_DF, at: fit::gaussian(&rows, dim)? };
-        Ok(Density::Mixture {
-            weights: vec![1.0 - spec.defensive, spec.defensive],
-            components: vec![density, wide.widened(DEFENSIVE_WIDENING)],
+}
+
+impl Fitted<'_> {
+    fn dim(&self) -> usize {
+        self.train.dim() - self.from
+    }
+
+    /// Calls `fit` with the rows and their dimension; `group` is what the config calls the density.
+    fn fit(
+        &self,
+        spec: &config::Proposal,
+        group: &'static str,
+        fit: impl FnOnce(&[f64], usize) -> Result<Density, FitError>,
+    ) -> Result<Density, SetupError> {
+        let rows = some_rows(self.train, spec.fit_rows, self.seed)?;
+        let rows = columns_of(&rows, self.train.dim(), self.from);
+        fit(&rows, self.dim()).map_err(|source| {
+            let source = match source {
+                FitError::Singular { column } => FitError::Singular { column: column + self.from },
+                other @ FitError::TooFewRows { .. } => other,
+            };
+            SetupError::Fit { group, source }
         })
-    };
-    fit().map_err(|source| SetupError::Fit { group, source })
+    }
+
+    fn density(&self, spec: &config::Proposal, group: &'static str) -> Result<Density, SetupError> {
+        self.fit(spec, group, |rows, dim| {
+            let density = match spec.shape() {
+                config::Shape::Gaussian { scale } => {
+                    Density::Gaussian { at: fit::gaussian(rows, dim)? }.widened(scale)
+                }
+                config::Shape::Diagonal { scale } => {
+                    Density::Gaussian { at: fit::diagonal_gaussian(rows, dim)? }.widened(scale)
+                }
+                config::Shape::Student { scale, df } => {
+                    student(fit::gaussian(rows, dim)?, df).widened(scale)
+                }
+                config::Shape::Uniform { margin } => fit::uniform(rows, dim, margin)?,
+                config::Shape::Mixture { scale, components, covariance } => {
+                    let full = covariance == config::Covariance::Full;
+                    fit::gaussian_mixture(rows, dim, components, full, self.seed)?.widened(scale)
+                }
+                // The rules of the config refuse a base density of such a kind.
+                config::Shape::OfRow => return wide(rows, dim),
+            };
+            if spec.defensive == 0.0 {
+                return Ok(density);
+            }
+            Ok(Density::Mixture {
+                weights: vec![1.0 - spec.defensive, spec.defensive],
+                components: vec![density, wide(rows, dim)?],
+            })
+        })
+    }
+
+    /// A wide density of all rows.
+    fn wide(&self, spec: &config::Proposal) -> Result<Density, SetupError> {
+        self.fit(spec, "proposal", wide)
+    }
+
+    /// Noise around an observed point: as many Gaussians as there are deviations, each a share of
+    /// the columns' own.
+    fn noise(&self, spec: &config::Proposal) -> Result<Density, SetupError> {
+        self.fit(spec, "proposal", |rows, dim| {
+            let at = fit::diagonal_gaussian(rows, dim)?;
+            let at = Affine { mean: vec![0.0; dim], ..at };
+            let deviations = spec.deviations();
+            let weights = vec![1.0 / deviations.len() as f64; deviations.len()];
+            let component = |share: f64| Density::Gaussian { at: at.clone() }.widened(share);
+            let components = deviations.into_iter().map(component).collect();
+            Ok(Density::Mixture { weights, components })
+        })
+    }
+}
+
+/// A Student-t that reaches where little else does.
+fn wide(rows: &[f64], dim: usize) -> Result<Density, FitError> {
+    let at = fit::gaussian(rows, dim)?;
+    Ok(Density::Student { df: DEFENSIVE_DF, at }.widened(DEFENSIVE_WIDENING))
+}
+
+/// The columns from number `from` on of row-major rows of `dim` values.
+pub(crate) fn columns_of(rows: &[f64], dim: usize, from: usize) -> Vec<f64> {
+    rows.chunks_exact(dim).flat_map(|row| &row[from..]).copied().collect()
 }
 
 /// A Student-t with the mean and, where it exists (`df > 2`), the covariance of the rows.

@@ -13,24 +13,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use snel_core::collective::{Collective, CollectiveError};
-use snel_core::engine::{Engine, EngineError, SampleSet, StepOutcome, Update};
+use snel_core::engine::{Engine, EngineError, Head, StepOutcome, Update};
 use snel_core::partial::StepError;
-use snel_core::philox::Stream;
 use snel_core::plan::Batching;
-use snel_core::problem::Problem;
+use snel_core::problem::{AnyModel, Problem};
 use snel_core::rows::Rows;
 use snel_core::step::{advance, room_for};
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::Train;
 use crate::divergence::{self, Divergence};
-use crate::evaluate::{evaluate, log_weights};
 use crate::file::FileError;
 use crate::metrics::{Averager, Record, StepSample, ValidationRecord};
 use crate::model_file::{ModelFile, ModelHeader};
 use crate::pace::Pace;
 use crate::sink::{Live, Sink};
 use crate::store::{Store, StoreError};
+use crate::trainee::Trainee;
 
 /// Records of training steps in a whole run, about.
 const RECORDS: u64 = 2000;
@@ -85,11 +84,11 @@ pub enum TrainError {
 /// A run in progress.
 pub struct Trainer<'a> {
     /// What is trained.
-    pub problem: Arc<Problem>,
+    pub problem: Arc<Problem<AnyModel>>,
     /// The work of a step.
     pub batching: Batching,
     /// Who computes.
-    pub engine: &'a mut dyn Engine,
+    pub engine: &'a mut dyn Trainee,
     /// Who shares the work.
     pub collective: &'a mut dyn Collective,
     /// Rows that choose the best model.
@@ -118,10 +117,10 @@ impl Trainer<'_> {
         let record_every = (steps / RECORDS).max(1);
         let mut averager = Averager::default();
         let started = Instant::now();
-        if self.engine.head().step == 0 {
+        if self.head().step == 0 {
             self.start_b()?;
         }
-        let mut saved = self.engine.head().step;
+        let mut saved = self.head().step;
         let mut lr = 0.0;
         let mut partial = room_for(&self.problem);
         let (mut pace, mut outcomes) = (Pace::default(), Vec::new());
@@ -129,16 +128,16 @@ impl Trainer<'_> {
         if self.out_of_patience() {
             return Ok(Outcome::StoppedEarly);
         }
-        while self.engine.head().step < steps {
+        while self.head().step < steps {
             self.boundary()?;
             let before = Instant::now();
             let asked = pace.steps().min(self.undisturbed_steps());
             let Self { engine, collective, batching, .. } = self;
-            let (engine, collective) = (&mut **engine, &mut **collective);
+            let (engine, collective) = (engine.engine_mut(), &mut **collective);
             match advance(engine, collective, batching, asked, &mut partial, &mut outcomes) {
                 Err(CollectiveError::Stopped) => {
                     self.save()?;
-                    return Ok(Outcome::Interrupted { step: self.engine.head().step });
+                    return Ok(Outcome::Interrupted { step: self.head().step });
                 }
                 done => done?,
             }
@@ -166,7 +165,7 @@ impl Trainer<'_> {
                     }
                 }
             }
-            let head = self.engine.head();
+            let head = self.head();
             let mut exhausted = false;
             if head.step.is_multiple_of(self.settings.valid_every) || head.step == steps {
                 exhausted = self.validate()?;
@@ -195,7 +194,7 @@ impl Trainer<'_> {
     /// Steps up to the next one after which more happens than a record.
     fn undisturbed_steps(&self) -> u64 {
         let Train { steps, valid_every, checkpoint_every, .. } = self.settings;
-        let step = self.engine.head().step;
+        let step = self.head().step;
         let until = |every: u64| step.checked_rem(every).map_or(u64::MAX, |done| every - done);
         until(valid_every).min(until(checkpoint_every)).min(steps - step)
     }
@@ -211,25 +210,20 @@ impl Trainer<'_> {
     /// `b := log Ẑ` from fresh samples.
     fn start_b(&mut self) -> Result<(), TrainError> {
         let samples = START_SAMPLES.max(self.settings.samples.min(1 << 16));
-        let set = SampleSet { stream: Stream::StartB, step: 0 };
-        let (weights, _) = log_weights(self.engine, self.problem.model.dim(), set, samples);
-        let log_z = weights.log_mean();
+        let log_z = self.engine.first_b(&self.problem, self.valid, samples)?;
         if !log_z.is_finite() {
             return Err(TrainError::NoStart(samples));
         }
-        self.engine.set_b(log_z as f32);
+        self.engine.engine_mut().set_b(log_z as f32);
         Ok(())
     }
 
     /// Evaluates on the validation rows and keeps the best model. True if patience is exhausted.
     fn validate(&mut self) -> Result<bool, TrainError> {
-        // The same samples every time: differences are the model's, not the draw's.
-        let set = SampleSet { stream: Stream::Validation, step: 0 };
-        let has_base = self.problem.model.base_density().is_some();
         let samples = self.settings.valid_samples;
-        let evaluation = evaluate(self.engine, self.valid, set, samples, has_base)?;
-        let step = self.engine.head().step;
-        let lower = evaluation.lower.value;
+        let validation = self.engine.validate(&self.problem, self.valid, samples)?;
+        let step = self.head().step;
+        let lower = validation.lower;
         let best = lower.is_finite() && self.progress.best.is_none_or(|best| lower > best);
         if best {
             self.progress.best = Some(lower);
@@ -240,15 +234,19 @@ impl Trainer<'_> {
         } else {
             self.progress.since_best += 1;
         }
-        self.record(&Record::Validation(ValidationRecord::new(step, &evaluation, best)))?;
-        if evaluation.weights.ess_fraction < self.settings.min_ess {
+        self.record(&Record::Validation(ValidationRecord::new(step, &validation, best)))?;
+        if validation.ess_fraction < self.settings.min_ess {
             self.note(&format!(
                 "step {step}: only {:.2e} of the validation samples are effective (train.min_ess \
                  = {:.0e}); the proposal is far from the model",
-                evaluation.weights.ess_fraction, self.settings.min_ess
+                validation.ess_fraction, self.settings.min_ess
             ));
         }
         Ok(self.out_of_patience())
+    }
+
+    fn head(&self) -> Head {
+        self.engine.engine().head()
     }
 
     fn out_of_patience(&self) -> bool {
@@ -257,19 +255,20 @@ impl Trainer<'_> {
 
     /// The current parameters as a model file.
     pub fn model(&self) -> ModelFile {
-        let state = self.engine.snapshot();
+        let state = self.engine.engine().snapshot();
         let header = ModelHeader { step: state.step, ..self.header.clone() };
         ModelFile { header, parameters: state.parameters.into() }
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
-        let checkpoint = checkpoint(self.engine, &self.progress, &self.problem, &self.header);
+        let checkpoint =
+            checkpoint(self.engine.engine(), &self.progress, &self.problem, &self.header);
         Ok(self.store.save(&checkpoint)?)
     }
 
     fn boundary(&mut self) -> Result<(), TrainError> {
         let Self { engine, progress, problem, header, store, .. } = self;
-        Ok(store.boundary(&|| checkpoint(*engine, progress, problem, header))?)
+        Ok(store.boundary(&|| checkpoint(engine.engine(), progress, problem, header))?)
     }
 
     fn record(&mut self, record: &Record) -> Result<(), TrainError> {
@@ -312,7 +311,7 @@ fn step_sample(update: &Update, b: f64, seconds: f64) -> StepSample {
 fn checkpoint(
     engine: &dyn Engine,
     progress: &Progress,
-    problem: &Problem,
+    problem: &Problem<AnyModel>,
     header: &ModelHeader,
 ) -> Checkpoint {
     Checkpoint {

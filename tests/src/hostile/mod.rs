@@ -17,8 +17,8 @@ use bytes::Bytes;
 use prost::Message;
 use snel_cluster::frame::{Assembler, Label, split};
 use snel_cluster::record::History;
-use snel_core::layout::Layout;
 use snel_core::partial::Partial;
+use snel_core::problem::Trained;
 use snel_data::{DataError, ReadOptions};
 use snel_proto::v1;
 use snel_train::checkpoint::Checkpoint;
@@ -104,7 +104,7 @@ pub fn container(bytes: &[u8]) -> bool {
     match &model {
         Ok(ModelFile { header, parameters }) => {
             assert_eq!(header.model.check(), Ok(()));
-            assert_eq!(parameters.len(), Layout::new(&header.model.energy).len());
+            assert_eq!(parameters.len(), header.model.layout().len());
             assert!(parameters.iter().all(|p| p.is_finite()));
             assert_eq!(header.columns.len(), header.model.dim());
             assert_eq!(header.standardise.dim(), header.model.dim());

@@ -204,7 +204,7 @@ fn model_file(model: Model) -> Vec<u8> {
         seed: 7,
         step: 100,
         fingerprint: "cpu".to_owned(),
-        model,
+        model: model.into(),
     };
     let file = ModelFile { header, parameters };
     in_scratch("model.safetensors", |path| file.save(path).expect("a model file"))
@@ -214,7 +214,7 @@ fn checkpoint(model: &Model) -> Vec<u8> {
     let state = State::new(vec![0.25; Layout::new(&model.energy).len()]);
     let progress = Progress { best: Some(-1.5), ..Progress::default() };
     let checkpoint =
-        Checkpoint { state, progress, model: model.clone(), fingerprint: "cpu".to_owned() };
+        Checkpoint { state, progress, model: model.clone().into(), fingerprint: "cpu".to_owned() };
     in_scratch("step.safetensors", |path| checkpoint.save(path).expect("a checkpoint"))
 }
 

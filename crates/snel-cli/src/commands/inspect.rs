@@ -7,7 +7,7 @@ use snel_data::{ReadOptions, open};
 use snel_train::checkpoint::Checkpoint;
 use snel_train::model_file::ModelFile;
 use snel_train::run::load_model;
-use snel_train::run_report::{density, energy};
+use snel_train::run_report::{networks, proposal};
 use snel_train::summary::{ColumnSummary, summarise};
 
 use crate::args::InspectArgs;
@@ -39,10 +39,10 @@ fn show_model(model: &ModelFile, as_json: bool) {
     }
     table(&[
         ("model", header.format.clone()),
-        ("energy", energy(&header.model.energy)),
+        ("energy", networks(&header.model)),
         ("parameters", count(model.parameters.len() as u64)),
         ("b", format!("{:.6}", model.b())),
-        ("proposal", density(&header.model.proposal)),
+        ("proposal", proposal(&header.model)),
         ("columns", header.columns.join(", ")),
         ("step", count(header.step)),
         ("seed", header.seed.to_string()),

@@ -2,7 +2,7 @@
 
 use snel_train::config::Config;
 use snel_train::cost::Cost;
-use snel_train::run_report::{density, energy};
+use snel_train::run_report::{networks, proposal};
 use snel_train::setup::prepare;
 
 use crate::args::PlanArgs;
@@ -25,16 +25,17 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     table(&[
         ("rows", format!("{} train, {} valid, {} test", count(train), count(valid), count(test))),
         ("columns", setup.dataset.columns.join(", ")),
-        ("energy", energy(&model.energy)),
+        ("energy", networks(model)),
         ("parameters", count(cost.parameters)),
-        ("proposal", density(&model.proposal)),
+        ("proposal", proposal(model)),
         ("steps", count(cost.steps)),
         (
             "a step",
             format!(
-                "{} rows and {} samples in {} chunks of {}",
+                "{} rows and {} samples{} in {} chunks of {}",
                 count(cost.batch),
                 count(cost.samples),
+                if setup.batching.per_row { " of each" } else { "" },
                 cost.chunks,
                 cost.chunk
             ),

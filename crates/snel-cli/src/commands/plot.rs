@@ -25,9 +25,9 @@ pub(crate) fn run(args: &PlotArgs) -> Result<Exit, Failure> {
     let model = load_model(&args.run)?;
     let dataset = load_data(&config, &std::env::temp_dir())?;
     let engine = engine_of(&model, &args.compute.settings())?;
-    let eval = evaluate_and_save(&folder, &config, &dataset, &model, &*engine)?;
+    let eval = evaluate_and_save(&folder, &config, &dataset, &model, &engine)?;
     let command = format!("snel plot {}", args.run.display());
-    illustrate(&folder, &config, &dataset, &model, &*engine, &eval, &command)?;
+    illustrate(&folder, &config, &dataset, &model, &engine, &eval, &command)?;
     if args.json {
         let report = config.output.report.then(|| folder.report());
         json(&Document { plots: folder.plots(), report });

@@ -1,7 +1,8 @@
 //! `snel sample`.
 
 use serde::Serialize;
-use snel_train::run::{engine_of, load_model};
+use snel_core::problem::AnyModel;
+use snel_train::run::{density_engine_of, load_model};
 use snel_train::sample::{Langevin, default_pool, refine, resample};
 
 use crate::args::SampleArgs;
@@ -24,16 +25,15 @@ struct Document {
 
 pub(crate) fn run(args: &SampleArgs) -> Result<Exit, Failure> {
     let model = load_model(&args.run)?;
-    let engine = engine_of(&model, &args.compute.settings())?;
+    let engine = density_engine_of(&model, &args.compute.settings())?;
     let header = &model.header;
     let pool = args.pool.unwrap_or_else(|| default_pool(args.n));
     let mut drawn = resample(&*engine, header.model.dim(), args.seed, args.n, pool)?;
     let mut refined = None;
-    if args.langevin > 0 {
+    if let (1.., AnyModel::Density(shape)) = (args.langevin, &header.model) {
         let threads = args.compute.threads();
         let langevin = Langevin { steps: args.langevin, step_size: args.step_size, threads };
-        let (shape, parameters) = (&header.model, &model.parameters);
-        refined = Some(refine(shape, parameters, args.seed, &mut drawn.points, &langevin)?);
+        refined = Some(refine(shape, &model.parameters, args.seed, &mut drawn.points, &langevin)?);
     }
     let mut points: Vec<f64> = drawn.points.iter().map(|&v| f64::from(v)).collect();
     header.standardise.invert(&mut points);

@@ -1,6 +1,6 @@
 //! `snel score`.
 
-use snel_train::run::{engine_of, load_model};
+use snel_train::run::{density_engine_of, load_model};
 use snel_train::score::{ScoreSummary, score_file};
 
 use crate::args::ScoreArgs;
@@ -10,7 +10,7 @@ use crate::output::{count, err, json, out, table};
 
 pub(crate) fn run(args: &ScoreArgs) -> Result<Exit, Failure> {
     let model = load_model(&args.run)?;
-    let engine = engine_of(&model, &args.compute.settings())?;
+    let engine = density_engine_of(&model, &args.compute.settings())?;
     let summary = score_file(&model, &*engine, &args.data, &args.out, args.samples)?;
     if args.json {
         json(&summary);

@@ -1,11 +1,20 @@
 //! An evaluation as a few lines for people.
 
-use snel_train::eval_report::{AnnealedReport, EvalReport};
+use snel_train::conditional::ConditionalReport;
+use snel_train::eval_report::{AnnealedReport, EvalReport, Yardstick};
+use snel_train::finish::AnyReport;
 
 use crate::output::{count, err, out, table};
 
-/// Prints the interval, the normaliser and the yardsticks; warnings go to stderr.
-pub(crate) fn print(report: &EvalReport) {
+/// Prints what a reader asks first; warnings go to stderr.
+pub(crate) fn print(report: &AnyReport) {
+    match report {
+        AnyReport::Density(report) => print_density(report),
+        AnyReport::Conditional(report) => print_conditional(report),
+    }
+}
+
+fn print_density(report: &EvalReport) {
     let e = &report.standardised;
     let split = format!("{:?}", report.split).to_lowercase();
     out(&format!("log-likelihood of {} {split} rows, nats a row, 95 % interval", count(e.rows)));
@@ -31,18 +40,66 @@ pub(crate) fn print(report: &EvalReport) {
         ),
         ("standard error over rows", rows_se(e.rows_se)),
     ]);
-    out("");
-    let rows: Vec<(&str, String)> = report
-        .yardsticks
-        .iter()
-        .map(|y| (y.name.as_str(), format!("{:.4}", y.standardised)))
-        .collect();
-    out("for comparison, standardised units");
-    table(&rows);
     if let Some(annealed) = &report.annealed {
         print_annealed(annealed);
     }
-    for warning in &e.warnings {
+    print_rest(&report.yardsticks, &e.warnings);
+}
+
+fn print_conditional(report: &ConditionalReport) {
+    let e = &report.standardised;
+    let split = format!("{:?}", report.split).to_lowercase();
+    out(&format!(
+        "log-likelihood of the targets of {} {split} rows, nats a row, 95 % interval",
+        count(e.rows)
+    ));
+    table(&[
+        ("  standardised units", range(e.interval)),
+        ("  original units", range(report.original.interval)),
+    ]);
+    out("");
+    let mut rows = vec![
+        ("lower bound (SNL)", format!("{:.5} ± {:.5}", e.lower.value, e.lower.se)),
+        ("upper bound (importance sampling)", format!("{:.5} ± {:.5}", e.upper.value, e.upper.se)),
+    ];
+    if let Some(q) = &report.quadrature {
+        let value = format!("{:.5} on {} rows", q.log_likelihood, q.rows);
+        rows.push(("by quadrature", value));
+        rows.extend(q.divergence.map(|d| ("divergence from the truth", format!("{d:.5}"))));
+    }
+    rows.extend([
+        ("b(x) - log Z(x), root mean square", format!("{:.4}", e.b_error)),
+        (
+            "effective samples",
+            format!(
+                "{:.2} % of {} a row, fewest {:.0}",
+                100.0 * e.ess_fraction,
+                count(e.samples),
+                e.least_ess
+            ),
+        ),
+        ("standard error over rows", rows_se(e.rows_se)),
+    ]);
+    table(&rows);
+    out("");
+    for target in &e.targets {
+        let nine = target.coverage.iter().find(|c| (c.level - 0.9).abs() < 1e-9);
+        let nine = nine.map_or(f64::NAN, |c| 100.0 * c.share);
+        out(&format!(
+            "{}  RMSE {:.5}, CRPS {:.5}, {nine:.1} % within the central 90 %",
+            target.name, target.rmse, target.crps
+        ));
+    }
+    print_rest(&report.yardsticks, &e.warnings);
+}
+
+fn print_rest(yardsticks: &[Yardstick], warnings: &[String]) {
+    out("");
+    let rows: Vec<(&str, String)> =
+        yardsticks.iter().map(|y| (y.name.as_str(), format!("{:.4}", y.standardised))).collect();
+    out("for comparison, standardised units");
+    table(&rows);
+    for warning in warnings {
         err(&format!("warning: {warning}"));
     }
 }

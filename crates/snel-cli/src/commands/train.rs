@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use snel_train::compute::Device;
 use snel_train::config::Config;
-use snel_train::eval_report::EvalReport;
-use snel_train::finish::{evaluate_and_save, illustrate};
+use snel_train::finish::{AnyReport, evaluate_and_save, illustrate};
 use snel_train::run::{TrainOptions, Trained, engine_of, train};
 use snel_train::trainer::Outcome;
 
@@ -25,7 +24,7 @@ struct Document<'a> {
     outcome: &'static str,
     step: u64,
     run: &'a Path,
-    evaluation: Option<&'a EvalReport>,
+    evaluation: Option<&'a AnyReport>,
 }
 
 pub(crate) fn run(args: &TrainArgs) -> Result<Exit, Failure> {
@@ -76,18 +75,18 @@ fn finish(
     trained: &Trained,
     args: &TrainArgs,
     verb: &str,
-) -> Result<EvalReport, Failure> {
+) -> Result<AnyReport, Failure> {
     let Trained { folder, setup, model, .. } = trained;
     let engine = engine_of(model, &args.compute.settings())?;
     if !args.json {
         err("evaluating and drawing");
     }
-    let report = evaluate_and_save(folder, config, &setup.dataset, model, &*engine)?;
-    illustrate(folder, config, &setup.dataset, model, &*engine, &report, &command(args, verb))?;
+    let report = evaluate_and_save(folder, config, &setup.dataset, model, &engine)?;
+    illustrate(folder, config, &setup.dataset, model, &engine, &report, &command(args, verb))?;
     Ok(report)
 }
 
-fn report(args: &TrainArgs, trained: &Trained, evaluation: &EvalReport, out_dir: &Path) {
+fn report(args: &TrainArgs, trained: &Trained, evaluation: &AnyReport, out_dir: &Path) {
     let step = trained.chosen_step;
     let early = trained.outcome == Outcome::StoppedEarly;
     let outcome = if early { "stopped early" } else { "finished" };

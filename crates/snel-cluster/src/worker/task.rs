@@ -5,18 +5,18 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use snel_core::collective::CollectiveError;
-use snel_core::engine::Engine;
 use snel_core::rows::Rows;
 use snel_proto::v1;
 use snel_proto::v1::work_request::Message as Out;
 use snel_proto::v1::work_response::Message as In;
 use snel_train::checkpoint::{Checkpoint, Progress};
-use snel_train::compute::Compute;
+use snel_train::compute::{AnyEngine, Compute};
 use snel_train::config::Config;
 use snel_train::model_file::ModelHeader;
 use snel_train::run_folder::keys_of_steps;
 use snel_train::setup::{Setup, prepare};
 use snel_train::store::StoreError;
+use snel_train::trainee::Trainee;
 use snel_train::trainer::{Outcome, TrainError, Trainer};
 
 use crate::frame::Assembler;
@@ -34,7 +34,7 @@ pub(super) struct Task {
     text: String,
     config: Config,
     setup: Setup,
-    engine: Box<dyn Engine>,
+    engine: AnyEngine,
     shape: Shape,
     header: ModelHeader,
 }
@@ -56,9 +56,9 @@ impl Task {
             .map_err(|e| Box::new(wire::error_to_wire("setup", &e, e.hint())))?;
         let rows: Arc<dyn Rows> = setup.dataset.train.clone();
         let engine = compute
-            .engine(setup.problem.clone(), rows)
+            .any(&setup.problem, rows)
             .map_err(|e| Box::new(wire::error_to_wire("engine", &e, None)))?;
-        let fingerprint = engine.fingerprint().to_string();
+        let fingerprint = engine.engine().fingerprint().to_string();
         let header = setup.model_header(config.seed, fingerprint.clone());
         // Model, units and what the steps depend on in one text: equal problems have equal digests,
         // also if a run is resumed for longer.
@@ -83,7 +83,7 @@ pub(super) fn take_part(task: &mut Task, session: &Arc<Mutex<Session>>, say: fn(
     let outcome = progress.and_then(|progress| train(task, progress, session));
     match outcome {
         Ok(outcome) => {
-            let step = task.engine.head().step;
+            let step = task.engine.engine().head().step;
             let outcome = wire::outcome_to_wire(match outcome {
                 Outcome::Finished => machine::Outcome::Finished,
                 Outcome::StoppedEarly => machine::Outcome::StoppedEarly,
@@ -121,11 +121,7 @@ fn start(task: &mut Task, session: &mut Session) -> Result<Progress, TrainError>
             In::Start(start) => {
                 session.set_stored(&start);
                 if start.fresh {
-                    let initial = task.setup.problem.model.energy.initial_parameters(
-                        task.config.seed,
-                        task.setup.problem.model.base_density().is_some(),
-                    );
-                    task.engine.restore(&snel_core::state::State::new(initial))?;
+                    task.engine.engine_mut().restore(&task.setup.problem.initial_state())?;
                     return Ok(Progress::default());
                 }
             }
@@ -135,7 +131,7 @@ fn start(task: &mut Task, session: &mut Session) -> Result<Progress, TrainError>
                     let path = Path::new("the state of the run");
                     let checkpoint =
                         Checkpoint::from_bytes(path, &bytes).map_err(StoreError::from)?;
-                    task.engine.restore(&checkpoint.state)?;
+                    task.engine.engine_mut().restore(&checkpoint.state)?;
                     return Ok(checkpoint.progress);
                 }
             }
@@ -149,7 +145,7 @@ fn train(
     progress: Progress,
     session: &Arc<Mutex<Session>>,
 ) -> Result<Outcome, TrainError> {
-    let step = task.engine.head().step;
+    let step = task.engine.engine().head().step;
     // From here on it has a state: after a lost connection it says so.
     lock(session).stand(Position::before(RoundId { step, attempt: 0 }));
     let mut collective = GrpcCollective::new(session.clone(), sum_limit(&task.shape));
@@ -159,7 +155,7 @@ fn train(
     let mut trainer = Trainer {
         problem: setup.problem.clone(),
         batching: setup.batching.clone(),
-        engine: &mut **engine,
+        engine,
         collective: &mut collective,
         valid: &setup.dataset.valid,
         settings: config.train.clone(),

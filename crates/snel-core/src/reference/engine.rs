@@ -8,7 +8,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use super::network;
 use crate::chunks::ChunkSet;
 use crate::density::Draws;
-use crate::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
+use crate::engine::{DensityEngine, Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
 use crate::optim::Applied;
 use crate::partial::{Partial, Reduced, Side};
 use crate::philox::{Key, Stream};
@@ -39,9 +39,7 @@ pub struct ChunkGradient {
 impl ReferenceEngine {
     /// An engine for `problem` on the training rows `rows`.
     pub fn new(problem: Arc<Problem>, rows: Arc<dyn Rows>) -> Self {
-        let energy = &problem.model.energy;
-        let has_base = problem.model.base_density().is_some();
-        let state = State::new(energy.initial_parameters(problem.seed, has_base));
+        let state = problem.initial_state();
         Self { problem, rows, state }
     }
 
@@ -194,7 +192,9 @@ impl Engine for ReferenceEngine {
         self.state = state.checked(&self.problem)?;
         Ok(())
     }
+}
 
+impl DensityEngine for ReferenceEngine {
     fn score(&self, x: &[f32], out: &mut [Scored]) {
         let values = x.iter().map(|&v| f64::from(v)).collect();
         let x_nd = Array2::from_shape_vec((out.len(), self.problem.model.dim()), values);

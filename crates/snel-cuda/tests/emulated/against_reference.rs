@@ -1,7 +1,7 @@
 //! Energies, densities and gradients against the reference engine, which is f64.
 
 use snel_core::activation::Activation;
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, SampleSet, Scored};
 use snel_core::objective::Objective;
 use snel_core::philox::Stream;
 use snel_core::problem::Base;

@@ -33,7 +33,8 @@ impl Collective for InCompany {
 }
 
 /// Rows in two chunks, samples in three.
-const BATCHING: Batching = Batching { batch: 20, samples: 40, chunk: 16, total_rows: 200, seed: 5 };
+const BATCHING: Batching =
+    Batching { batch: 20, samples: 40, per_row: false, chunk: 16, total_rows: 200, seed: 5 };
 
 struct Run {
     case: Case,

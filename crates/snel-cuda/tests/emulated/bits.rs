@@ -3,7 +3,7 @@
 
 use snel_core::chunks::ChunkSet;
 use snel_core::density::{Affine, Density, Draws, Scale};
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, SampleSet, Scored};
 use snel_core::objective::Objective;
 use snel_core::philox::{Key, Stream};
 use snel_cuda::{Placement, Precision, Settings};

@@ -133,7 +133,8 @@ pub(crate) fn small() -> Settings {
 
 /// Two chunks of rows, three of samples, tails of both.
 pub(crate) fn plan() -> StepPlan {
-    let batching = Batching { batch: 41, samples: 75, chunk: 30, total_rows: 200, seed: 5 };
+    let batching =
+        Batching { batch: 41, samples: 75, per_row: false, chunk: 30, total_rows: 200, seed: 5 };
     batching.plan(2, 40)
 }
 

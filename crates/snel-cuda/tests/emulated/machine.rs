@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use snel_core::collective::Alone;
-use snel_core::engine::{Engine, Scored};
+use snel_core::engine::{DensityEngine, Engine, Scored};
 use snel_core::plan::Batching;
 use snel_core::step::{advance, room_for};
 use snel_cuda::CudaEngine;
@@ -79,7 +79,8 @@ fn a_failure_while_scoring_is_nan_and_then_an_error() {
 }
 
 /// Of a row chunk and a sample chunk.
-const BATCHING: Batching = Batching { batch: 16, samples: 16, chunk: 16, total_rows: 200, seed: 5 };
+const BATCHING: Batching =
+    Batching { batch: 16, samples: 16, per_row: false, chunk: 16, total_rows: 200, seed: 5 };
 
 /// A batch is waited for once, and tells all about its steps.
 #[test]

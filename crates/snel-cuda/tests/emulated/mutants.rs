@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use snel_core::chunks::ChunkSet;
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, SampleSet, Scored};
 use snel_core::partial::{Partial, StepError};
 use snel_core::philox::Stream;
 use snel_core::plan::{Batching, StepPlan};
@@ -38,7 +38,8 @@ fn settings() -> Settings {
 
 /// More chunks than blocks, of two tiles each.
 fn plan(scale: i32) -> StepPlan {
-    Batching { batch: 70, samples: 200, chunk: 60, total_rows: 200, seed: 5 }.plan(2, scale)
+    Batching { batch: 70, samples: 200, per_row: false, chunk: 60, total_rows: 200, seed: 5 }
+        .plan(2, scale)
 }
 
 fn sums(engine: &mut CudaEngine<Emulator>, scale: i32) -> Result<Partial, String> {

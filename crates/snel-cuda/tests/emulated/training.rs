@@ -14,7 +14,8 @@ use crate::emulator::Emulator;
 const STEPS: u32 = 40;
 
 fn train<E: Engine>(engine: &mut E, case: &Case) -> (f64, f64) {
-    let batching = Batching { batch: 32, samples: 64, chunk: 32, total_rows: 200, seed: 5 };
+    let batching =
+        Batching { batch: 32, samples: 64, per_row: false, chunk: 32, total_rows: 200, seed: 5 };
     let problem = case.problem();
     let mut bounds = Vec::new();
     for step in 0..STEPS {

@@ -23,8 +23,14 @@ fn chunks() -> impl Strategy<Value = Vec<Chunk>> {
 }
 
 fn plan(chunks: usize) -> StepPlan {
-    let batching =
-        Batching { batch: 1, samples: chunks as u64 - 1, chunk: 1, total_rows: 9, seed: 0 };
+    let batching = Batching {
+        batch: 1,
+        samples: chunks as u64 - 1,
+        per_row: false,
+        chunk: 1,
+        total_rows: 9,
+        seed: 0,
+    };
     let plan = batching.plan(5, 30);
     assert_eq!(plan.n_chunks() as usize, chunks);
     plan

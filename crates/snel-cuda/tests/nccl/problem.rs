@@ -24,7 +24,7 @@ use crate::host::HostDevice;
 
 /// Nine chunks.
 pub(crate) const BATCHING: Batching =
-    Batching { batch: 24, samples: 120, chunk: 16, total_rows: 50, seed: 3 };
+    Batching { batch: 24, samples: 120, per_row: false, chunk: 16, total_rows: 50, seed: 3 };
 
 pub(crate) type Group = NcclCollective<HostDevice>;
 

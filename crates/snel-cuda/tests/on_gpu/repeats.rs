@@ -24,7 +24,14 @@ fn a_step_has_the_same_bits_every_time() {
     let proposal = snel_core::density::Density::Gaussian { at: diagonal(8) };
     let case = Case { dim: 8, widths: vec![64; 3], proposal, ..Case::new() };
     // More chunks than some GPUs have multiprocessors, with tails.
-    let batching = Batching { batch: 150, samples: 20_000, chunk: 128, total_rows: 200, seed: 5 };
+    let batching = Batching {
+        batch: 150,
+        samples: 20_000,
+        per_row: false,
+        chunk: 128,
+        total_rows: 200,
+        seed: 5,
+    };
     let (problem, plan) = (case.problem(), batching.plan(2, 30));
     let all = ChunkSet::of(0..plan.n_chunks());
     for precision in Precision::ALL {

@@ -17,7 +17,7 @@ pub(crate) const FIRST_STEPS: u32 = 4;
 
 /// Two chunks of rows, eleven of samples: more than there are ranks, and no multiple of them.
 const BATCHING: Batching =
-    Batching { batch: 41, samples: 325, chunk: 30, total_rows: 200, seed: 5 };
+    Batching { batch: 41, samples: 325, per_row: false, chunk: 30, total_rows: 200, seed: 5 };
 
 /// What a world is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,6 +38,9 @@ const ENDINGS: &str = ".csv, .tsv, .txt, .npy, .npz, .parquet, .idx, -ubyte \
 pub struct ReadOptions {
     /// Columns to read, in this order, by name or by number from 0; empty: all.
     pub columns: Vec<String>,
+    /// Columns to put last, by name or by number from 0, whether they are among `columns` or not;
+    /// empty: none. There must be others.
+    pub targets: Vec<String>,
     /// Text files: what separates fields; none: guess among comma, semicolon, tab, bar, space.
     pub delimiter: Option<char>,
     /// Text files: whether the first row is names; none: it is if it holds something that is
@@ -66,6 +69,25 @@ enum Format {
 /// # Errors
 /// Any fault of the name, the header or the chosen columns.
 pub fn open(path: &Path, options: &ReadOptions) -> Result<Source, DataError> {
+    if options.targets.is_empty() {
+        return open_columns(path, options);
+    }
+    // The names first: which columns are left is known only then.
+    let ReadOptions { columns, targets, .. } = options;
+    let all = ReadOptions { columns: Vec::new(), targets: Vec::new(), ..options.clone() };
+    let names = open_columns(path, &all)?.columns;
+    let last = select::choose(path, &names, targets)?;
+    let mut order = select::choose(path, &names, columns)?;
+    order.retain(|i| !last.contains(i));
+    if order.is_empty() {
+        return Err(DataError::NoInputs { path: path.to_owned() });
+    }
+    order.extend(last);
+    let columns = order.into_iter().map(|i| names[i].clone()).collect();
+    open_columns(path, &ReadOptions { columns, ..options.clone() })
+}
+
+fn open_columns(path: &Path, options: &ReadOptions) -> Result<Source, DataError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let plain = name.strip_suffix(".gz");
     let ending =

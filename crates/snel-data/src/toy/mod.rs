@@ -15,8 +15,10 @@ mod draw;
 mod funnel;
 mod gaussian;
 mod mixture;
+mod patchwork;
 mod pinwheel;
 mod rings;
+mod sine_lognormal;
 mod two_moons;
 
 use crate::DataError;
@@ -34,6 +36,8 @@ const NAMES: &[&str] = &[
     "gaussian",
     "gaussian_mixture",
     "banana",
+    "sine_lognormal",
+    "patchwork",
 ];
 
 /// A toy density.
@@ -62,6 +66,10 @@ pub enum Toy {
     },
     /// Eight Gaussians of unequal weight and width, far apart.
     GaussianMixture(Mixture),
+    /// A regression: two branches, then a skewed one.
+    SineLognormal,
+    /// A regression of four unlike pieces.
+    Patchwork,
 }
 
 impl Toy {
@@ -90,6 +98,8 @@ impl Toy {
             "checkerboard" => Self::Checkerboard,
             "two_moons" => Self::TwoMoons,
             "banana" => Self::Banana,
+            "sine_lognormal" => Self::SineLognormal,
+            "patchwork" => Self::Patchwork,
             "funnel" => Self::Funnel { dim: at_least("funnel", 2, "2 to 65536")? },
             "gaussian" => Self::Gaussian { dim: at_least("gaussian", 1, "1 to 65536")? },
             "gaussian_mixture" => {
@@ -122,6 +132,8 @@ impl Toy {
             Self::Funnel { .. } => "funnel",
             Self::Gaussian { .. } => "gaussian",
             Self::GaussianMixture(_) => "gaussian_mixture",
+            Self::SineLognormal => "sine_lognormal",
+            Self::Patchwork => "patchwork",
         }
     }
 
@@ -132,6 +144,32 @@ impl Toy {
             Self::GaussianMixture(mixture) => mixture.dim(),
             _ => 2,
         }
+    }
+
+    /// Values of `y`, the last ones of a point, in a regression; 0 for other toys.
+    pub fn targets(&self) -> usize {
+        match self {
+            Self::SineLognormal | Self::Patchwork => 1,
+            _ => 0,
+        }
+    }
+
+    /// Log-density of `y` given `x`, nats, original units, of the point `(x, y)` of a regression;
+    /// none for other toys.
+    pub fn conditional_log_density(&self, point: &[f64]) -> Option<f64> {
+        match (self, point) {
+            (Self::SineLognormal, &[x, y]) => Some(sine_lognormal::conditional(x, y)),
+            (Self::Patchwork, &[x, y]) => Some(patchwork::conditional(x, y)),
+            _ => None,
+        }
+    }
+
+    /// Names of its columns.
+    pub fn columns(&self) -> Vec<String> {
+        if self.targets() > 0 {
+            return vec!["x".to_owned(), "y".to_owned()];
+        }
+        (0..self.dim()).map(|k| format!("x{k}")).collect()
     }
 
     /// The points numbered `range` of the family that `seed` names, row-major.
@@ -145,6 +183,8 @@ impl Toy {
                 Self::Checkerboard => points.extend(checkerboard::sample(&mut draw)),
                 Self::TwoMoons => points.extend(two_moons::sample(&mut draw)),
                 Self::Banana => points.extend(banana::sample(&mut draw)),
+                Self::SineLognormal => points.extend(sine_lognormal::sample(&mut draw)),
+                Self::Patchwork => points.extend(patchwork::sample(&mut draw)),
                 Self::Funnel { dim } => funnel::sample(*dim, &mut draw, &mut points),
                 Self::Gaussian { dim } => gaussian::sample(*dim, &mut draw, &mut points),
                 Self::GaussianMixture(mixture) => mixture.sample(&mut draw, &mut points),
@@ -165,6 +205,10 @@ impl Toy {
             (Self::Checkerboard, &[x, y]) => checkerboard::log_density(x, y),
             (Self::TwoMoons, &[x, y]) => two_moons::log_density(x, y),
             (Self::Banana, &[x, y]) => banana::log_density(x, y),
+            (Self::SineLognormal, &[x, y]) => {
+                sine_lognormal::marginal(x) + sine_lognormal::conditional(x, y)
+            }
+            (Self::Patchwork, &[x, y]) => patchwork::marginal(x) + patchwork::conditional(x, y),
             (Self::Funnel { .. }, [v, rest @ ..]) => funnel::log_density(*v, rest),
             (Self::Gaussian { .. }, x) => gaussian::log_density(x),
             (Self::GaussianMixture(mixture), x) => mixture.log_density(x),

@@ -2,7 +2,7 @@
 
 use crate::files::{Folder, columns, gz, idx, npy, npz, read, table, zstd};
 use parquet::basic::Compression;
-use snel_data::{ReadOptions, open};
+use snel_data::{DataError, ReadOptions, open};
 
 fn csv(text: &str, options: &ReadOptions) -> (Vec<String>, Vec<f64>) {
     let folder = Folder::new();
@@ -146,4 +146,23 @@ fn parquet_columns_of_every_compression() {
         }
         assert_eq!(values.len(), 80);
     }
+}
+
+#[test]
+fn targets_come_last() {
+    let folder = Folder::new();
+    let path = folder.file("a.csv", "a,b,c,d\n1,2,3,4\n5,6,7,8\n");
+    let strings = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let read = |columns: &[&str], targets: &[&str]| {
+        let (columns, targets) = (strings(columns), strings(targets));
+        let mut source = open(&path, &ReadOptions { columns, targets, ..ReadOptions::default() })?;
+        let mut rows = Vec::new();
+        source.next_chunk(&mut rows)?;
+        Ok((source.columns().join(""), rows[..source.dim()].to_vec()))
+    };
+    assert_eq!(read(&[], &["b"]).unwrap(), ("acdb".to_owned(), vec![1.0, 3.0, 4.0, 2.0]));
+    assert_eq!(read(&["d", "a"], &["3", "b"]).unwrap().0, "adb");
+    assert_eq!(read(&["c"], &["a"]).unwrap().0, "ca");
+    assert!(matches!(read(&["c"], &["c"]), Err(DataError::NoInputs { .. })));
+    assert!(matches!(read(&[], &["e"]), Err(DataError::UnknownColumn { .. })));
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::check::Check;
+use super::model::ModelKind;
 
 const DEFAULT_TOY_ROWS: usize = 10_000;
 const DEFAULT_TOY_DIM: usize = 2;
@@ -39,6 +40,9 @@ pub struct Data {
     /// Columns of the toy density. Default 2; toys only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dim: Option<usize>,
+    /// Columns that a conditional model predicts from the others, in this order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Vec<Column>>,
     /// Columns to use, in this order. Default: all of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<Column>>,
@@ -72,6 +76,7 @@ impl Default for Data {
             toy: None,
             rows: None,
             dim: None,
+            targets: None,
             columns: None,
             delimiter: None,
             header: None,
@@ -128,6 +133,8 @@ pub enum Toy {
     Gaussian,
     GaussianMixture,
     Banana,
+    SineLognormal,
+    Patchwork,
 }
 
 impl Toy {
@@ -142,16 +149,27 @@ impl Toy {
             Self::Gaussian => "gaussian",
             Self::GaussianMixture => "gaussian_mixture",
             Self::Banana => "banana",
+            Self::SineLognormal => "sine_lognormal",
+            Self::Patchwork => "patchwork",
         }
+    }
+
+    /// Whether its last column is a target, of known density given the others.
+    pub fn is_regression(self) -> bool {
+        matches!(self, Self::SineLognormal | Self::Patchwork)
     }
 
     /// Smallest and largest number of columns that the density is defined for.
     pub fn dims(self) -> (usize, usize) {
         const MANY: usize = 65_536;
         match self {
-            Self::Rings | Self::Pinwheel | Self::Checkerboard | Self::TwoMoons | Self::Banana => {
-                (2, 2)
-            }
+            Self::Rings
+            | Self::Pinwheel
+            | Self::Checkerboard
+            | Self::TwoMoons
+            | Self::Banana
+            | Self::SineLognormal
+            | Self::Patchwork => (2, 2),
             Self::Funnel => (2, MANY),
             Self::Gaussian | Self::GaussianMixture => (1, MANY),
         }
@@ -248,8 +266,29 @@ impl Data {
                 "at least one column, none of them twice",
             );
         }
+        if let Some(targets) = &self.targets {
+            let repeated = BTreeSet::from_iter(targets).len() < targets.len();
+            let allowed = "at least one column, none of them twice";
+            check.that(!targets.is_empty() && !repeated, "data.targets", allowed);
+        }
         if check.clean("data") {
             self.check_source(check);
+        }
+    }
+
+    /// Targets go with conditional models, and only with them.
+    pub(super) fn check_targets(&self, kind: ModelKind, check: &mut Check<'_>) {
+        if kind == ModelKind::Density {
+            let allowed = "allowed with kind = \"conditional\"";
+            return check.unused("data.targets", "model.kind", allowed);
+        }
+        if let Some(toy) = self.toy {
+            let allowed = "\"sine_lognormal\" or \"patchwork\", as the model is conditional";
+            check.that(toy.is_regression(), "data.toy", allowed);
+            check.unused("data.targets", "data.toy", "allowed with files");
+        } else if self.targets.is_none() {
+            let needed = "a conditional model needs `targets` in [data]";
+            check.missing("model.kind", "no targets are named", needed);
         }
     }
 

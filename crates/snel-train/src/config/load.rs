@@ -7,7 +7,7 @@ use std::path::{Path, absolute};
 use super::check::Check;
 use super::document::Document;
 use super::error::ConfigError;
-use super::{Config, Output, read};
+use super::{Base, Config, ModelKind, Output, ProposalKind, read};
 
 /// The largest config file, in bytes.
 const MOST_BYTES: u64 = 1 << 20;
@@ -72,8 +72,25 @@ fn parse_document(
     if !faults.is_empty() {
         return Err(invalid(faults));
     }
+    if config.model.kind == ModelKind::Conditional {
+        conditional_defaults(&mut config, &document);
+    }
     config.resolve();
     Ok((config, document))
+}
+
+/// Counts of samples that were not written are those of a row, and smaller.
+fn conditional_defaults(config: &mut Config, document: &Document) {
+    let Config { train, eval, .. } = config;
+    for (key, count, default) in [
+        ("train.samples", &mut train.samples, 64),
+        ("train.valid_samples", &mut train.valid_samples, 256),
+        ("eval.samples", &mut eval.samples, 4096),
+    ] {
+        if document.get(key).is_none() {
+            *count = default;
+        }
+    }
 }
 
 /// Every rule of every group; returns all faults in the order of the text.
@@ -86,12 +103,28 @@ fn validate(config: &Config, mut check: Check<'_>) -> Vec<super::Fault> {
     config.data.check(&mut check);
     config.model.check(&mut check);
     config.proposal.check("proposal", &mut check);
+    if check.clean("data") && check.clean("model") && check.clean("proposal") {
+        check_kind(config, &mut check);
+    }
     config.optim.check(config.train.steps, &mut check);
     config.train.check(&mut check);
     config.eval.check(&mut check);
     Output::check(&mut check);
     config.cluster.check(&mut check);
     check.into_faults()
+}
+
+/// Rules between the kind of the model and other groups.
+fn check_kind(config: &Config, check: &mut Check<'_>) {
+    let Config { data, model, proposal, .. } = config;
+    data.check_targets(model.kind, check);
+    if model.kind == ModelKind::Density {
+        let allowed = "a kind that does not depend on the row, or model.kind = \"conditional\"";
+        check.that(!proposal.is_of_row(), "proposal.kind", allowed);
+    }
+    let looks = proposal.kind == ProposalKind::Observed;
+    let allowed = "\"none\" or a table, as the proposal looks at the observed targets";
+    check.that(!(looks && model.base == Base::Proposal), "model.base", allowed);
 }
 
 impl Config {

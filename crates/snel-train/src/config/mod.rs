@@ -40,8 +40,8 @@ use serde::{Deserialize, Serialize};
 pub use data::{Column, Data, Source, Toy};
 pub use error::ConfigError;
 pub use fault::{Fault, Location, Problem};
-pub use model::{Activation, Base, Energy, Model};
-pub use proposal::{Covariance, Proposal, ProposalKind, Shape};
+pub use model::{Activation, Base, Energy, Model, ModelKind};
+pub use proposal::{Covariance, MixtureLoss, Network, Proposal, ProposalKind, Shape};
 pub use reporting::{Cluster, Eval, Output, Split};
 pub use training::{Algorithm, Objective, ObjectiveKind, Optim, Schedule, Train};
 

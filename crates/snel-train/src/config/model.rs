@@ -1,4 +1,4 @@
-//! `[model]`: the energy function and the base density that it tilts.
+//! `[model]`: the kind of model, the energy function and the base density that it tilts.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -7,6 +7,8 @@ use super::proposal::Proposal;
 
 const DEFAULT_DEPTH: usize = 3;
 const DEFAULT_WIDTH: usize = 128;
+const DEFAULT_FEATURES: [usize; 2] = [64, 64];
+const DEFAULT_LOG_NORMALISER: [usize; 1] = [32];
 const MOST_LAYERS: usize = 64;
 const MOST_UNITS: usize = 65_536;
 
@@ -15,6 +17,8 @@ const MOST_UNITS: usize = 65_536;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Model {
+    /// Whether columns are modelled together, or some of them given the others.
+    pub kind: ModelKind,
     /// The family of energies.
     pub energy: Energy,
     /// Hidden layers. Default 3; mlp only, instead of `widths`.
@@ -32,6 +36,14 @@ pub struct Model {
     /// Add a hidden layer's input to its output. Default false; mlp only, needs equal widths.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual: Option<bool>,
+    /// Units of each layer that makes features of the inputs; may be none. Default [64, 64];
+    /// conditional only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<usize>>,
+    /// Units of each hidden layer from the features to b(x); may be none. Default [32]; conditional
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_normaliser: Option<Vec<usize>>,
     /// The density that the energy tilts.
     pub base: Base,
 }
@@ -39,15 +51,28 @@ pub struct Model {
 impl Default for Model {
     fn default() -> Self {
         Self {
+            kind: ModelKind::Density,
             energy: Energy::Mlp,
             depth: None,
             width: None,
             widths: None,
             activation: None,
             residual: None,
+            features: None,
+            log_normaliser: None,
             base: Base::Proposal,
         }
     }
+}
+
+/// What is modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// All columns together, `p(x)`.
+    Density,
+    /// The columns `data.targets` given the others, `p(y|x)`.
+    Conditional,
 }
 
 /// Family of energies.
@@ -130,6 +155,16 @@ impl Model {
         }
     }
 
+    /// Units of each layer that makes features.
+    pub fn feature_widths(&self) -> Vec<usize> {
+        self.features.clone().unwrap_or_else(|| DEFAULT_FEATURES.to_vec())
+    }
+
+    /// Units of each hidden layer from the features to b(x).
+    pub fn log_normaliser_widths(&self) -> Vec<usize> {
+        self.log_normaliser.clone().unwrap_or_else(|| DEFAULT_LOG_NORMALISER.to_vec())
+    }
+
     /// Function after each hidden layer; silu if unset.
     pub fn activation(&self) -> Activation {
         self.activation.unwrap_or_default()
@@ -148,7 +183,13 @@ impl Model {
                 self.width.get_or_insert(DEFAULT_WIDTH);
             }
             self.activation.get_or_insert_default();
-            self.residual.get_or_insert(false);
+            if self.kind == ModelKind::Density {
+                self.residual.get_or_insert(false);
+            }
+        }
+        if self.kind == ModelKind::Conditional {
+            self.features = Some(self.feature_widths());
+            self.log_normaliser = Some(self.log_normaliser_widths());
         }
         if let Base::Own(density) = &mut self.base {
             density.resolve();
@@ -164,12 +205,37 @@ impl Model {
             let allowed = format!("1 to {MOST_LAYERS} whole numbers, each from 1 to {MOST_UNITS}");
             check.that(layers && units, "model.widths", &allowed);
         }
+        for (key, widths) in
+            [("model.features", &self.features), ("model.log_normaliser", &self.log_normaliser)]
+        {
+            let sound = |widths: &Vec<usize>| {
+                widths.len() <= MOST_LAYERS && widths.iter().all(|w| (1..=MOST_UNITS).contains(w))
+            };
+            let allowed =
+                format!("at most {MOST_LAYERS} whole numbers, each from 1 to {MOST_UNITS}");
+            check.that(widths.as_ref().is_none_or(sound), key, &allowed);
+        }
         if let Base::Own(density) = &self.base {
             density.check("model.base", check);
+            let allowed = "a kind that does not depend on the row";
+            check.that(!density.is_of_row(), "model.base.kind", allowed);
         }
         if check.clean("model") {
+            self.check_kind(check);
             self.check_energy(check);
         }
+    }
+
+    fn check_kind(&self, check: &mut Check<'_>) {
+        if self.kind == ModelKind::Density {
+            for key in ["model.features", "model.log_normaliser"] {
+                check.unused(key, "model.kind", "allowed with kind = \"conditional\"");
+            }
+            return;
+        }
+        let allowed = "\"mlp\", as the model is conditional";
+        check.that(self.energy == Energy::Mlp, "model.energy", allowed);
+        check.unused("model.residual", "model.kind", "allowed with kind = \"density\"");
     }
 
     /// Rules between keys; they assume that each key alone could be read.

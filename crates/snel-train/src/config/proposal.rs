@@ -4,12 +4,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::Check;
+use super::check::{Check, MOST};
 
 const DEFAULT_SCALE: f64 = 1.0;
 const DEFAULT_DF: f64 = 5.0;
 const DEFAULT_COMPONENTS: usize = 16;
 const DEFAULT_MARGIN: f64 = 0.1;
+const DEFAULT_NETWORK: [usize; 2] = [64, 64];
+const DEFAULT_NETWORK_COMPONENTS: usize = 8;
+const DEFAULT_DEVIATIONS: [f64; 3] = [0.1, 0.3, 1.0];
 
 /// A density fitted to training rows. Keys that the kind does not use are unset; see
 /// [`Proposal::shape`].
@@ -24,7 +27,7 @@ pub struct Proposal {
     /// Degrees of freedom. From 0.1, default 5; student only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub df: Option<f64>,
-    /// Number of Gaussian components. Default 16; mixture only.
+    /// Number of Gaussian components. Default 16, of an mdn 8; mixture and mdn only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub components: Option<usize>,
     /// Covariance of each component. Default full; mixture only.
@@ -33,6 +36,19 @@ pub struct Proposal {
     /// Share of a column's range that is added on both sides. Default 0.1; uniform only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub margin: Option<f64>,
+    /// Units of each hidden layer; may be none. Default [64, 64]; mdn only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub widths: Option<Vec<usize>>,
+    /// What trains the network. Default both; mdn only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<MixtureLoss>,
+    /// Steps in which the network is trained alone. Default 0; mdn only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrain: Option<u64>,
+    /// Deviations of the noise, each a share of the targets' own. Default [0.1, 0.3, 1]; observed
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviations: Option<Vec<f64>>,
     /// Weight of a wide Student-t component mixed in, so that no region is starved of samples.
     /// At least 0 and below 1.
     pub defensive: f64,
@@ -49,6 +65,10 @@ impl Default for Proposal {
             components: None,
             covariance: None,
             margin: None,
+            widths: None,
+            loss: None,
+            pretrain: None,
+            deviations: None,
             defensive: 0.0,
             fit_rows: 100_000,
         }
@@ -69,6 +89,33 @@ pub enum ProposalKind {
     Uniform,
     /// Mixture of Gaussians.
     Mixture,
+    /// Mixture density network: a mixture of Gaussians for every row of inputs.
+    Mdn,
+    /// Gaussian noise around the observed targets, in training.
+    Observed,
+}
+
+/// What trains a mixture density network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MixtureLoss {
+    /// The likelihood of the data.
+    Likelihood,
+    /// The divergence of the weighted samples from it.
+    Kl,
+    /// The mean of both.
+    #[default]
+    Both,
+}
+
+/// A mixture density network, defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each field is the key of the same name in `Proposal`")]
+pub struct Network {
+    pub widths: Vec<usize>,
+    pub components: usize,
+    pub loss: MixtureLoss,
+    pub pretrain: u64,
 }
 
 /// Covariance of a mixture's components.
@@ -85,11 +132,26 @@ pub enum Covariance {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each field is the key of the same name in `Proposal`")]
 pub enum Shape {
-    Gaussian { scale: f64 },
-    Diagonal { scale: f64 },
-    Student { scale: f64, df: f64 },
-    Uniform { margin: f64 },
-    Mixture { scale: f64, components: usize, covariance: Covariance },
+    Gaussian {
+        scale: f64,
+    },
+    Diagonal {
+        scale: f64,
+    },
+    Student {
+        scale: f64,
+        df: f64,
+    },
+    Uniform {
+        margin: f64,
+    },
+    Mixture {
+        scale: f64,
+        components: usize,
+        covariance: Covariance,
+    },
+    /// Another density for every row: see [`Proposal::network`] and [`Proposal::deviations`].
+    OfRow,
 }
 
 impl Proposal {
@@ -108,7 +170,28 @@ impl Proposal {
                 components: self.components.unwrap_or(DEFAULT_COMPONENTS),
                 covariance: self.covariance.unwrap_or(Covariance::Full),
             },
+            ProposalKind::Mdn | ProposalKind::Observed => Shape::OfRow,
         }
+    }
+
+    /// Whether it is another density for every row.
+    pub fn is_of_row(&self) -> bool {
+        self.shape() == Shape::OfRow
+    }
+
+    /// The settings of an mdn, defaults filled in.
+    pub fn network(&self) -> Network {
+        Network {
+            widths: self.widths.clone().unwrap_or_else(|| DEFAULT_NETWORK.to_vec()),
+            components: self.components.unwrap_or(DEFAULT_NETWORK_COMPONENTS),
+            loss: self.loss.unwrap_or_default(),
+            pretrain: self.pretrain.unwrap_or(0),
+        }
+    }
+
+    /// Deviations of the noise around the observed targets.
+    pub fn deviations(&self) -> Vec<f64> {
+        self.deviations.clone().unwrap_or_else(|| DEFAULT_DEVIATIONS.to_vec())
     }
 
     /// Writes out the defaults that hang on the kind.
@@ -122,6 +205,14 @@ impl Proposal {
                 self.components = Some(components);
                 self.covariance = Some(covariance);
             }
+            Shape::OfRow if self.kind == ProposalKind::Mdn => {
+                let Network { widths, components, loss, pretrain } = self.network();
+                self.widths = Some(widths);
+                self.components = Some(components);
+                self.loss = Some(loss);
+                self.pretrain = Some(pretrain);
+            }
+            Shape::OfRow => self.deviations = Some(self.deviations()),
         }
     }
 
@@ -137,21 +228,46 @@ impl Proposal {
         let weight = (0.0..1.0).contains(&self.defensive);
         check.that(weight, &key("defensive"), "a number from 0 and below 1");
         check.count(&key("fit_rows"), Some(self.fit_rows), 2..=1_000_000_000);
+        if let Some(widths) = &self.widths {
+            let sound = widths.len() <= 64 && widths.iter().all(|w| (1..=65_536).contains(w));
+            let allowed = "at most 64 whole numbers, each from 1 to 65536";
+            check.that(sound, &key("widths"), allowed);
+        }
+        check.count(&key("pretrain"), self.pretrain, 0..=MOST);
+        if let Some(deviations) = &self.deviations {
+            let sound = deviations.iter().all(|sd| (1e-3..=1e3).contains(sd));
+            let some = (1..=64).contains(&deviations.len());
+            check.that(sound && some, &key("deviations"), "1 to 64 numbers from 0.001 to 1000");
+        }
         if check.clean(group) {
-            use ProposalKind::{Mixture, Student, Uniform};
-            let kind = key("kind");
-            if self.kind == Uniform {
-                check.unused(&key("scale"), &kind, "allowed with every kind but \"uniform\"");
-            } else {
-                check.unused(&key("margin"), &kind, "allowed with kind = \"uniform\"");
+            self.check_kind(group, check);
+        }
+    }
+
+    /// Rules between keys; they assume that each key alone could be read.
+    fn check_kind(&self, group: &str, check: &mut Check<'_>) {
+        use ProposalKind::{Mdn, Mixture, Observed, Student, Uniform};
+        let kind = format!("{group}.kind");
+        let mut only = |name: &str, used: bool, allowed: &str| {
+            if !used {
+                check.unused(&format!("{group}.{name}"), &kind, allowed);
             }
-            if self.kind != Student {
-                check.unused(&key("df"), &kind, "allowed with kind = \"student\"");
-            }
-            if self.kind != Mixture {
-                check.unused(&key("components"), &kind, "allowed with kind = \"mixture\"");
-                check.unused(&key("covariance"), &kind, "allowed with kind = \"mixture\"");
-            }
+        };
+        let scaled = !matches!(self.kind, Uniform | Mdn | Observed);
+        only("scale", scaled, "allowed with every kind but \"uniform\", \"mdn\" and \"observed\"");
+        only("margin", self.kind == Uniform, "allowed with kind = \"uniform\"");
+        only("df", self.kind == Student, "allowed with kind = \"student\"");
+        let mixes = matches!(self.kind, Mixture | Mdn);
+        only("components", mixes, "allowed with kind = \"mixture\" or \"mdn\"");
+        only("covariance", self.kind == Mixture, "allowed with kind = \"mixture\"");
+        for name in ["widths", "loss", "pretrain"] {
+            only(name, self.kind == Mdn, "allowed with kind = \"mdn\"");
+        }
+        only("deviations", self.kind == Observed, "allowed with kind = \"observed\"");
+        let mixed = self.kind != Observed;
+        only("defensive", mixed, "allowed with every kind but \"observed\"");
+        if self.kind == Mdn {
+            check.count(&format!("{group}.components"), self.components, 1..=256);
         }
     }
 }

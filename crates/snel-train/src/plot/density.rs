@@ -42,6 +42,8 @@ pub struct Density2d {
     pub data: Vec<[f64; 2]>,
     /// What colour stands for; the panels share it.
     pub shade: Shade,
+    /// Densities are of y, given x.
+    pub conditional: bool,
 }
 
 /// The learned density as a heat map, the data, and the true density if given, over the same axes.
@@ -55,7 +57,11 @@ pub struct Density2d {
 /// [`PlotError::Shape`] if a grid has not `ny * nx` values, [`PlotError::Draw`] if the drawing back
 /// end fails.
 pub fn density_2d(density: &Density2d) -> Result<String, PlotError> {
-    const TITLE: &str = "Learned density and data";
+    let title = if density.conditional {
+        "Learned density of y given x"
+    } else {
+        "Learned density and data"
+    };
     density.learned.check("the learned density")?;
     if let Some(truth) = &density.truth {
         truth.check("the true density")?;
@@ -68,9 +74,9 @@ pub fn density_2d(density: &Density2d) -> Result<String, PlotError> {
 
     let tops = [Some(&density.learned), density.truth.as_ref()];
     let top = tops.into_iter().flatten().filter_map(Grid::brightest).reduce(f64::max);
-    let (Some(top), true) = (top, rectangle_is_fit) else { return no_data(TITLE, size) };
+    let (Some(top), true) = (top, rectangle_is_fit) else { return no_data(title, size) };
 
-    let sheet = Sheet { size, title: TITLE, subtitle: None, keys: &[] };
+    let sheet = Sheet { size, title, subtitle: None, keys: &[] };
     figure(&sheet, |area, bitmaps| {
         let mut panels = vec![("learned density", Some(&density.learned)), ("data", None)];
         if let Some(truth) = &density.truth {

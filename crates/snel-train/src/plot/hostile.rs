@@ -86,6 +86,7 @@ proptest! {
         valid(&slice_1d(&slice))?;
         let learned = Grid { nx: values.len(), ny: 1, log_density: values.clone() };
         let density = Density2d {
+            conditional: false,
             names: [HOSTILE.into(), String::new()],
             x: [edges[0], edges[1]],
             y: [edges[2], edges[3]],

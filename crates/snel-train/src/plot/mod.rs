@@ -11,6 +11,7 @@
 //! | [`density_2d`], [`slice_1d`] | learned density beside the data (D = 2, D = 1) |
 //! | [`corner`] | data against model samples, any D |
 //! | [`scaling`] | measured quantities against a size, beside theory |
+//! | [`pit`], [`coverage`] | whether predicted probabilities hold |
 //!
 //! Invariants
 //! 1. Values that are not finite are left out; a picture of nothing says "no data yet".
@@ -19,6 +20,7 @@
 //!
 //! Fails with [`PlotError::Shape`] when a table or grid has not the promised number of values.
 
+mod calibration;
 mod contours;
 mod corner;
 mod curves;
@@ -38,6 +40,7 @@ mod style;
 mod weights;
 
 pub use self::{
+    calibration::{coverage, pit},
     corner::{Corner, corner},
     curves::{Bounds, Interval, NormaliserPoint, Yardstick, bounds, ess, log_normaliser},
     density::{Density2d, density_2d},

@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use serde::Serialize;
-use snel_core::engine::{Engine, SampleSet};
+use snel_core::engine::{DensityEngine, SampleSet};
 use snel_core::lse::LogWeights;
 use snel_core::philox::{Key, Stream, uniform};
 use snel_core::shuffle::Permutation;
@@ -51,7 +51,7 @@ pub fn default_pool(count: u64) -> u64 {
 /// # Errors
 /// [`SampleError::NoWeight`] and [`SampleError::Memory`].
 pub fn resample(
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
     dim: usize,
     seed: u32,
     count: u64,

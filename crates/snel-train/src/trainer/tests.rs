@@ -1,6 +1,5 @@
 //! A run is the same however many steps its engine makes at a time.
 
-use std::ops::Range;
 use std::sync::Mutex;
 
 use snel_core::activation::Activation;
@@ -8,7 +7,7 @@ use snel_core::chunks::ChunkSet;
 use snel_core::collective::Alone;
 use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::Energy;
-use snel_core::engine::{Fingerprint, Head, Scored};
+use snel_core::engine::Fingerprint;
 use snel_core::objective::Objective;
 use snel_core::optim::{Applied, Optim};
 use snel_core::partial::{Partial, Reduced};
@@ -18,6 +17,9 @@ use snel_core::rows::Matrix;
 use snel_core::state::State;
 use snel_cpu::CpuEngine;
 use snel_data::Standardise;
+
+use crate::metrics::Validation;
+use crate::trainee::{first_b, validate};
 
 use super::*;
 
@@ -78,11 +80,30 @@ impl Engine for Batches {
     fn restore(&mut self, state: &State) -> Result<(), EngineError> {
         self.engine.restore(state)
     }
-    fn score(&self, x: &[f32], out: &mut [Scored]) {
-        self.engine.score(x, out);
+}
+
+impl Trainee for Batches {
+    fn engine(&self) -> &dyn Engine {
+        self
     }
-    fn score_samples(&self, set: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
-        self.engine.score_samples(set, range, x, out);
+    fn engine_mut(&mut self) -> &mut dyn Engine {
+        self
+    }
+    fn first_b(
+        &self,
+        problem: &Problem<AnyModel>,
+        _: &dyn Rows,
+        samples: u64,
+    ) -> Result<f64, FileError> {
+        Ok(first_b(&self.engine, problem.model.dim(), samples))
+    }
+    fn validate(
+        &self,
+        _: &Problem<AnyModel>,
+        valid: &dyn Rows,
+        samples: u64,
+    ) -> Result<Validation, FileError> {
+        validate(&self.engine, true, valid, samples)
     }
 }
 
@@ -150,7 +171,7 @@ fn run(most: u64, bad: usize, stop: bool) -> (Seen, Result<Outcome, String>, usi
     let mut engine = Batches { engine, most, problem: problem.clone(), longest: 0 };
     let header = ModelHeader {
         format: ModelHeader::format(),
-        model: problem.model.clone(),
+        model: problem.model.clone().into(),
         objective: problem.objective,
         columns: vec!["x".to_owned(), "y".to_owned()],
         standardise: Standardise::identity(2),
@@ -162,8 +183,15 @@ fn run(most: u64, bad: usize, stop: bool) -> (Seen, Result<Outcome, String>, usi
     let valid = Matrix::new(vec![0.25; 8], 2).unwrap();
     let stop = AtomicBool::new(stop);
     let outcome = Trainer {
-        batching: Batching { batch: 8, samples: 16, chunk: 8, total_rows: 200, seed: 3 },
-        problem,
+        batching: Batching {
+            batch: 8,
+            samples: 16,
+            per_row: false,
+            chunk: 8,
+            total_rows: 200,
+            seed: 3,
+        },
+        problem: Arc::new(problem.with_model(problem.model.clone().into())),
         engine: &mut engine,
         collective: &mut Alone,
         valid: &valid,

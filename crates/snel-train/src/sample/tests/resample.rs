@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use snel_core::chunks::ChunkSet;
-use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
 use snel_core::objective::Objective;
 use snel_core::optim::{Applied, Optim};
 use snel_core::partial::{Partial, Reduced};
@@ -36,12 +36,6 @@ fn resampling_finds_a_gaussian() {
 struct Numbered(fn(u64) -> f32);
 
 impl Engine for Numbered {
-    fn score_samples(&self, _: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
-        for ((m, x), scored) in range.zip(x).zip(out) {
-            *x = m as f32;
-            *scored = Scored { energy: -(self.0)(m), ..Scored::default() };
-        }
-    }
     fn fingerprint(&self) -> Fingerprint {
         unreachable!()
     }
@@ -74,6 +68,15 @@ impl Engine for Numbered {
     }
     fn restore(&mut self, _: &State) -> Result<(), EngineError> {
         unreachable!()
+    }
+}
+
+impl DensityEngine for Numbered {
+    fn score_samples(&self, _: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
+        for ((m, x), scored) in range.zip(x).zip(out) {
+            *x = m as f32;
+            *scored = Scored { energy: -(self.0)(m), ..Scored::default() };
+        }
     }
     fn score(&self, _: &[f32], _: &mut [Scored]) {
         unreachable!()

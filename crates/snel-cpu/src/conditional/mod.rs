@@ -1,0 +1,198 @@
+//! The engine of conditional models: chunks of rows handed to threads.
+//!
+//! What depends on `x` alone is computed for a tile of rows at a time, what depends on `(x, y)` for
+//! a tile of the samples of one row: the part of `x` in the energy's first layer is then the same
+//! for the whole tile, and takes the place of its bias. So features cost the same whatever `M` is,
+//! and the sum over a row's samples never leaves its chunk.
+//!
+//! Invariants are those of [`crate::CpuEngine`].
+
+mod inputs;
+mod points;
+mod workspace;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use snel_core::chunks::ChunkSet;
+use snel_core::conditional::{ConditionalEngine, ConditionalModel, RowSamples};
+use snel_core::engine::{Engine, EngineError, Fingerprint, Head, Scored};
+use snel_core::optim::Applied;
+use snel_core::partial::{Partial, Reduced};
+use snel_core::plan::StepPlan;
+use snel_core::problem::Problem;
+use snel_core::rows::Rows;
+use snel_core::state::State;
+
+use crate::crew::{CpuError, Crew};
+use crate::instruction_set::InstructionSet;
+use inputs::PackedNetworks;
+use workspace::{Parameters, Shared, Workspace};
+
+/// The engine of a conditional model on a machine without a GPU.
+pub struct ConditionalCpuEngine {
+    set: InstructionSet,
+    shared: Shared,
+    state: State,
+    packed: PackedNetworks,
+    /// Memory for the update.
+    gradient: Vec<f64>,
+    threads: usize,
+    /// Locked only to score; a step has the engine to itself.
+    crew: Mutex<Crew<Workspace>>,
+}
+
+impl ConditionalCpuEngine {
+    /// An engine for `problem` on the training rows `rows`, with `threads` threads and the best
+    /// instruction set of this machine.
+    ///
+    /// # Errors
+    /// [`CpuError`] if the system gives no threads.
+    pub fn new(
+        problem: Arc<Problem<ConditionalModel>>,
+        rows: Arc<dyn Rows>,
+        threads: usize,
+    ) -> Result<Self, CpuError> {
+        Self::with_instruction_set(problem, rows, threads, InstructionSet::best())
+    }
+
+    /// The same on a given instruction set.
+    ///
+    /// # Errors
+    /// [`CpuError`] if the system gives no threads.
+    pub fn with_instruction_set(
+        problem: Arc<Problem<ConditionalModel>>,
+        rows: Arc<dyn Rows>,
+        threads: usize,
+        set: InstructionSet,
+    ) -> Result<Self, CpuError> {
+        let threads = threads.max(1);
+        let state = problem.initial_state();
+        let gradient = vec![0.0; problem.layout.len()];
+        let shared = Shared::new(problem, rows);
+        let mut packed = PackedNetworks::new(&shared.networks, set.lanes());
+        packed.pack(&state.parameters);
+        let crew = Mutex::new(Crew::new(threads, || Workspace::new(&shared, set))?);
+        Ok(Self { set, shared, state, packed, gradient, threads, crew })
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters { b: self.state.b(), packed: &self.packed }
+    }
+
+    /// Rows of each thread's share of `rows`.
+    fn share(&self, rows: usize) -> usize {
+        rows.div_ceil(self.threads).max(1)
+    }
+
+    /// Calls `work` with each of `shares`, on threads.
+    fn each_share<T: Send>(
+        &self,
+        shares: impl Iterator<Item = T>,
+        work: impl Fn(&mut Workspace, &mut T) + Sync,
+    ) {
+        // Whoever panicked with the lock has left nothing but scratch memory behind.
+        self.crew.lock().unwrap_or_else(PoisonError::into_inner).share(shares, work);
+    }
+}
+
+impl Engine for ConditionalCpuEngine {
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint {
+            engine: "cpu".to_owned(),
+            arithmetic: format!("{} {}", std::env::consts::ARCH, self.set),
+            revision: 1,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn accumulate(
+        &mut self,
+        plan: &StepPlan,
+        chunks: &ChunkSet,
+        partial: &mut Partial,
+    ) -> Result<(), EngineError> {
+        let Self { shared, state, packed, crew, .. } = self;
+        let parameters = Parameters { b: state.b(), packed };
+        let crew = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
+        crew.accumulate(chunks, partial, |workspace, index, sums| {
+            workspace.accumulate(shared, parameters, plan, index, sums)
+        })
+    }
+
+    fn apply(&mut self, reduced: &Reduced<'_>) -> Applied {
+        let applied = self.state.apply(&self.shared.problem, reduced, &mut self.gradient);
+        self.packed.pack(&self.state.parameters);
+        applied
+    }
+
+    fn skip(&mut self) {
+        self.state.step += 1;
+    }
+
+    fn head(&self) -> Head {
+        self.state.head()
+    }
+
+    fn set_b(&mut self, b: f32) {
+        self.state.set_b(b);
+    }
+
+    fn digest(&self) -> u128 {
+        self.state.digest()
+    }
+
+    fn snapshot(&self) -> State {
+        self.state.clone()
+    }
+
+    fn restore(&mut self, state: &State) -> Result<(), EngineError> {
+        self.state = state.checked(&self.shared.problem)?;
+        self.packed.pack(&self.state.parameters);
+        Ok(())
+    }
+}
+
+impl ConditionalEngine for ConditionalCpuEngine {
+    fn model(&self) -> &ConditionalModel {
+        &self.shared.problem.model
+    }
+
+    fn log_normalisers(&self, x: &[f32], out: &mut [f32]) {
+        let inputs = self.shared.problem.model.inputs;
+        let share = self.share(out.len());
+        let shares = x.chunks(share * inputs).zip(out.chunks_mut(share));
+        self.each_share(shares, |workspace, (x, out)| {
+            workspace.log_normalisers(self.parameters(), x, out);
+        });
+    }
+
+    fn score(&self, x: &[f32], y: &[f32], out: &mut [Scored]) {
+        if out.is_empty() {
+            return;
+        }
+        let ConditionalModel { inputs, targets, .. } = self.shared.problem.model;
+        let rows = x.len() / inputs;
+        let (share, points) = (self.share(rows), out.len() / rows);
+        let y = y.chunks(share * points * targets);
+        let shares = x.chunks(share * inputs).zip(y).zip(out.chunks_mut(share * points));
+        self.each_share(shares, |workspace, ((x, y), out)| {
+            workspace.score(&self.shared, self.parameters(), x, y, out);
+        });
+    }
+
+    fn score_samples(&self, samples: &RowSamples, x: &[f32], y: &mut [f32], out: &mut [Scored]) {
+        if out.is_empty() {
+            return;
+        }
+        let ConditionalModel { inputs, targets, .. } = self.shared.problem.model;
+        let rows = x.len() / inputs;
+        let (share, points) = (self.share(rows), out.len() / rows);
+        let y = y.chunks_mut(share * points * targets);
+        let parts = x.chunks(share * inputs).zip(y).zip(out.chunks_mut(share * points));
+        let shares = (samples.first_row..).step_by(share).zip(parts);
+        self.each_share(shares, |workspace, (first_row, ((x, y), out))| {
+            let samples = RowSamples { first_row: *first_row, ..samples.clone() };
+            workspace.score_samples(&self.shared, self.parameters(), &samples, x, y, out);
+        });
+    }
+}

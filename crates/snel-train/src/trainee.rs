@@ -1,0 +1,109 @@
+//! What the trainer asks of a kind of model besides its steps: where `b` starts, and validation.
+
+use snel_core::engine::{DensityEngine, Engine, SampleSet};
+use snel_core::philox::Stream;
+use snel_core::problem::{AnyModel, Base, Problem};
+use snel_core::rows::Rows;
+
+use crate::compute::AnyEngine;
+use crate::conditional;
+use crate::evaluate::{evaluate, log_weights};
+use crate::file::FileError;
+use crate::metrics::Validation;
+
+/// An engine as the trainer sees it.
+pub trait Trainee {
+    /// The engine that makes the steps.
+    fn engine(&self) -> &dyn Engine;
+
+    /// The same, to make them.
+    fn engine_mut(&mut self) -> &mut dyn Engine;
+
+    /// `log Ẑ` from at least `samples` fresh samples: the first value of `b`.
+    ///
+    /// # Errors
+    /// A read error of the rows.
+    fn first_b(
+        &self,
+        problem: &Problem<AnyModel>,
+        valid: &dyn Rows,
+        samples: u64,
+    ) -> Result<f64, FileError>;
+
+    /// Evaluates on `valid` with `samples` proposal samples, of each row if rows have their own. The
+    /// same samples every time: differences are the model's, not the draw's.
+    ///
+    /// # Errors
+    /// A read error of the rows.
+    fn validate(
+        &self,
+        problem: &Problem<AnyModel>,
+        valid: &dyn Rows,
+        samples: u64,
+    ) -> Result<Validation, FileError>;
+}
+
+const START: SampleSet = SampleSet { stream: Stream::StartB, step: 0 };
+const VALIDATION: SampleSet = SampleSet { stream: Stream::Validation, step: 0 };
+
+/// [`Trainee::first_b`] of a density model.
+pub fn first_b(engine: &dyn DensityEngine, dim: usize, samples: u64) -> f64 {
+    log_weights(engine, dim, START, samples).0.log_mean()
+}
+
+/// [`Trainee::validate`] of a density model.
+///
+/// # Errors
+/// A read error of the rows.
+pub fn validate(
+    engine: &dyn DensityEngine,
+    has_base: bool,
+    valid: &dyn Rows,
+    samples: u64,
+) -> Result<Validation, FileError> {
+    Ok((&evaluate(engine, valid, VALIDATION, samples, has_base)?).into())
+}
+
+impl Trainee for AnyEngine {
+    fn engine(&self) -> &dyn Engine {
+        match self {
+            Self::Density(engine) => &**engine,
+            Self::Conditional(engine) => &**engine,
+        }
+    }
+
+    fn engine_mut(&mut self) -> &mut dyn Engine {
+        match self {
+            Self::Density(engine) => &mut **engine,
+            Self::Conditional(engine) => &mut **engine,
+        }
+    }
+
+    fn first_b(
+        &self,
+        problem: &Problem<AnyModel>,
+        valid: &dyn Rows,
+        samples: u64,
+    ) -> Result<f64, FileError> {
+        match self {
+            Self::Density(engine) => Ok(first_b(&**engine, problem.model.dim(), samples)),
+            Self::Conditional(engine) => conditional::first_b(&**engine, valid, START, samples),
+        }
+    }
+
+    fn validate(
+        &self,
+        problem: &Problem<AnyModel>,
+        valid: &dyn Rows,
+        samples: u64,
+    ) -> Result<Validation, FileError> {
+        match self {
+            Self::Density(engine) => {
+                validate(&**engine, *problem.model.base() != Base::None, valid, samples)
+            }
+            Self::Conditional(engine) => {
+                conditional::validate(&**engine, valid, VALIDATION, samples)
+            }
+        }
+    }
+}
