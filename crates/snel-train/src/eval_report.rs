@@ -164,11 +164,11 @@ pub fn evaluate_run(
 pub fn annealed_report(
     rows: &dyn Rows,
     model: &ModelFile,
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
     annealed: &Annealed,
 ) -> Result<AnnealedReport, RunError> {
     let Annealed { weights, not_finite, back, temperatures, energies } = *annealed;
-    let has_base = model.header.model.base_density().is_some();
+    let has_base = *model.header.model.base() != Base::None;
     let mut standardised = evaluate_by(&weights, not_finite, engine, rows, has_base)?;
     standardised.warnings = annealed.warnings();
     let original = Original::new(&standardised, model.header.standardise.log_det());

@@ -132,7 +132,7 @@ pub fn evaluate(
 pub fn evaluate_by(
     weights: &LogWeights,
     not_finite: u64,
-    engine: &dyn Engine,
+    engine: &dyn DensityEngine,
     rows: &dyn Rows,
     has_base: bool,
 ) -> Result<Evaluation, FileError> {

@@ -227,6 +227,7 @@ impl Cell<'_> {
         let batching = Batching {
             batch: n,
             samples: self.samples,
+            per_row: false,
             chunk: Batching::default_chunk(n, self.samples),
             total_rows: n,
             seed: self.seed,

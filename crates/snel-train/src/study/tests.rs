@@ -1,12 +1,11 @@
 //! Whole sweeps: theory holds for the engine as it is, and not for one that is made wrong.
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use snel_core::chunks::ChunkSet;
-use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
+use snel_core::engine::{Engine, EngineError, Fingerprint, Head};
 use snel_core::optim::Applied;
 use snel_core::optim::Optim;
 use snel_core::partial::{Partial, Reduced};
@@ -218,13 +217,5 @@ impl Engine for Biased {
 
     fn snapshot(&self) -> State {
         self.0.snapshot()
-    }
-
-    fn score(&self, x: &[f32], out: &mut [Scored]) {
-        self.0.score(x, out);
-    }
-
-    fn score_samples(&self, set: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
-        self.0.score_samples(set, range, x, out);
     }
 }

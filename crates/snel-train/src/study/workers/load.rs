@@ -53,6 +53,7 @@ impl Load {
         Batching {
             batch: self.batch,
             samples: self.samples,
+            per_row: false,
             chunk: Batching::default_chunk(self.batch, self.samples),
             total_rows: ROWS,
             seed: 0,
