@@ -99,7 +99,7 @@ impl<'a> Study<'a> {
                 folder: &self.folder,
                 seed: self.seed,
                 threads: compute.threads,
-                engines: &|problem, rows| compute.engine(problem, rows),
+                engines: &|problem, rows| Ok(compute.engine(problem, rows)?),
                 watcher: progress,
             })
         })
