@@ -103,4 +103,4 @@ with scratch() as place:
             assert re.search(rf"{library}.*/usr/local/lib/cuda/", doctor.text()), doctor.text()
         print("images: the CUDA image has NVRTC and NCCL where the program finds them")
     else:
-        print("images: not exercised, the CUDA image (SNEL_DEPLOY_CUDA=1 fetches its 400 MB)")
+        print("images: not exercised, the CUDA image (SNEL_DEPLOY_CUDA=1 fetches its 300 MB)")
