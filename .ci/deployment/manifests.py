@@ -12,12 +12,13 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import warnings
 
 import kubernetes_validate
 from kubeflow_trainer_api import models as kubeflow
 
-from kubernetes import WAYS, documented, jobs, one, pods, render
+from kubernetes import KUBERNETES, WAYS, documented, jobs, one, pods, render
 
 VERSION = "1.37"
 # Made by hand, as docs/deploy.md says.
@@ -275,7 +276,22 @@ def planted():
     return len(changes)
 
 
+def secrets():
+    """Those that the commands of docs/deploy.md make."""
+    text = (KUBERNETES.parents[1] / "docs/deploy.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^kubectl -n snel create secret .*$", text, re.MULTILINE)
+    with tempfile.TemporaryDirectory() as folder:
+        script = KUBERNETES.parents[1] / "deploy/certificates.sh"
+        subprocess.run([script, f"{folder}/certificates", "snel-coordinator", "localhost"], check=True)
+        for command in commands:
+            words = command.split() + ["--dry-run=client", "--output=json"]
+            made = json.loads(subprocess.run(words, cwd=folder, capture_output=True, check=True).stdout)
+            yield made["metadata"]["name"], set(made["data"])
+
+
 warnings.simplefilter("ignore")
+made = dict(secrets())
+assert made and made.items() <= SECRETS.items(), f"docs/deploy.md makes {made}"
 rendered = {name: render(*way) for name, way in WAYS.items()} | {"docs/deploy.md": documented()}
 mine = one(rendered["docs/deploy.md"], "JobSet")
 assert (mine["metadata"]["name"], jobs(mine)["workers"]["spec"]["completions"]) == ("power", 8)

@@ -196,6 +196,7 @@ fn a_device_that_is_not_there_is_refused_and_leaves_nothing() {
     assert!(!place.path("run").exists());
     assert_eq!(place.snel(&train("gpu")).code, 2);
     assert_eq!(place.snel(&["worker", "--gpu", "0", "--device", "cpu"]).code, 2);
+    place.snel(&["worker", "--gpu", "4095"]).refuses(2, &["GPU", "snel doctor"]);
     place.snel(&["bench", "step", "--device", "cuda:4095"]).refuses(2, &["--device cpu"]);
 }
 

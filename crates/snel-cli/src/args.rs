@@ -238,6 +238,16 @@ pub(crate) struct WorkerArgs {
     /// Sum with other workers' GPUs by NCCL. It was tested without GPUs only
     #[arg(long)]
     pub(crate) nccl: bool,
+    #[command(flatten)]
+    pub(crate) end: WorkerEndArgs,
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// When a worker ends, and how.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerEndArgs {
     /// End if the coordinator cannot be reached for so long, seconds [default: never]
     #[arg(long, value_name = "S")]
     pub(crate) give_up_s: Option<u64>,
@@ -245,9 +255,6 @@ pub(crate) struct WorkerArgs {
     /// in its place only then
     #[arg(long)]
     pub(crate) again_on_signal: bool,
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
     /// End when stdin does
     #[arg(long, hide = true)]
     pub(crate) with_parent: bool,
