@@ -68,7 +68,10 @@ def start(place):
     key = place / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
-    files = [f"--{name}={place}/munge.{name.split('-')[0]}" for name in ("key-file", "socket", "log-file", "pid-file", "seed-file")]
+    files = [
+        f"--{name}={place}/munge.{name.split('-')[0]}"
+        for name in ("key-file", "socket", "log-file", "pid-file", "seed-file")
+    ]
     daemons = [["munged", "--foreground", "--force", *files], ["slurmctld", "-D", "-i"], ["slurmd", "-D", "-N", host]]
     running = []
     for daemon in daemons:
@@ -76,7 +79,11 @@ def start(place):
             running.append(subprocess.Popen(daemon, stdout=out, stderr=out))
         if daemon[0] == "munged":
             until("munged", 20, (place / "munge.socket").exists)
-    until("the node", 30, lambda: "idle" in subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True).stdout)
+    until(
+        "the node",
+        30,
+        lambda: "idle" in subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True).stdout,
+    )
     return running
 
 
@@ -113,7 +120,11 @@ class Job:
         return self.output.read_text() if self.output.exists() else ""
 
     def is_requeued(self, starts):
-        until(f"start {starts}", 90, lambda: self.shown("Restarts") == str(starts) and self.shown("JobState") == "PENDING")
+        until(
+            f"start {starts}",
+            90,
+            lambda: self.shown("Restarts") == str(starts) and self.shown("JobState") == "PENDING",
+        )
 
     def soon(self):
         """Slurm has requeued jobs wait for two minutes; a node must only have forgotten the last start."""
@@ -124,7 +135,9 @@ def goes_on(place):
     """Pre-empted and told to leave, a job ends with the model."""
     job = Job(place, "cpu.sbatch")
     job.reaches(500)
-    urgent = say("sbatch", "--parsable", "--partition=high", "--ntasks=2", f"--output={place}/urgent.log", "--wrap=sleep 1")
+    urgent = say(
+        "sbatch", "--parsable", "--partition=high", "--ntasks=2", f"--output={place}/urgent.log", "--wrap=sleep 1"
+    )
     job.is_requeued(1)
     left = job.step()
     until("the urgent job", 60, lambda: not say("squeue", "-h", "-j", urgent))
