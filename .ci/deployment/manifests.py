@@ -12,7 +12,7 @@ import tempfile
 import warnings
 
 from fit import SECRETS, fit_faults
-from rendering import KUBERNETES, WAYS, documented, jobs, one, pods, render
+from rendering import KUBERNETES, WAYS, documented, jobs, one, planned, pods, render
 from schemas import schema_faults
 
 ROOT = KUBERNETES.parents[1]
@@ -79,7 +79,8 @@ for path in ("base/run.toml", "kubeflow/run.toml"):
     assert (KUBERNETES / path).read_text() == example, f"{path} is not examples/rings.toml"
 made = dict(secrets())
 assert made and made.items() <= SECRETS.items(), f"docs/deploy.md makes {made}"
-rendered = {name: render(*way) for name, way in WAYS.items()} | {"docs/deploy.md": documented()}
+rendered = {name: render(*way) for name, way in WAYS.items()}
+rendered |= {"docs/deploy.md": documented(), "snel plan": planned()}
 mine = one(rendered["docs/deploy.md"], "JobSet")
 assert (mine["metadata"]["name"], jobs(mine)["workers"]["spec"]["completions"]) == ("power", 8)
 wrong = [f"{name}: {fault}" for name, things in rendered.items() for fault in faults(things)]

@@ -165,11 +165,22 @@ def ends(place):
     print("slurm: a job whose worker has no GPU ends with its code")
 
 
+def planned():
+    """Slurm takes the command line of `snel plan --render`."""
+    words = [os.environ["SNEL"], "plan", CONFIG, "--threads=1", "--render=slurm", "--gflops=1"]
+    line = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "--time=" in line
+    test = line.replace("sbatch ", "sbatch --test-only ", 1)
+    done = subprocess.run(["/bin/sh", "-c", test], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{line}{done.stderr}"
+
+
 with scratch() as folder:
     try:
         start(folder)
         goes_on(folder)
         ends(folder)
+        planned()
     except BaseException:
         for log in sorted(folder.glob("*.log")) + sorted(folder.glob("*.out")) + sorted(folder.glob("jobs/*/*.log")):
             print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}", file=sys.stderr)

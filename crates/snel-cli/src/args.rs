@@ -470,9 +470,31 @@ pub(crate) struct PlanArgs {
     pub(crate) overrides: Vec<String>,
     #[command(flatten)]
     pub(crate) compute: Compute,
+    /// Print what runs it elsewhere instead: a Kustomize overlay, or a command line of Slurm
+    #[arg(long, value_enum, value_name = "WHERE", conflicts_with = "json")]
+    pub(crate) render: Option<Render>,
+    /// Workers there, of --threads each
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "render",
+        value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) workers: u32,
+    /// Speed of a worker, GFLOP/s, as `snel bench step` tells it; for the time limit of a Slurm job
+    #[arg(long, value_name = "GFLOPS", requires = "render", value_parser = speed)]
+    pub(crate) gflops: Option<f64>,
     /// Print one JSON document on stdout instead of a summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where runs can be taken to.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Render {
+    Kubernetes,
+    Slurm,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed: &f64| speed.is_finite() && *speed > 0.0);
+    speed.ok_or_else(|| "use a number above 0".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ pub(crate) mod inspect;
 pub(crate) mod launch;
 pub(crate) mod plan;
 pub(crate) mod plot;
+mod render;
 pub(crate) mod run;
 pub(crate) mod sample;
 pub(crate) mod score;
