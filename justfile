@@ -69,3 +69,7 @@ sanitize:
 # Looks for bad memory and undefined behaviour in the CUDA kernels, on the emulator (needs g++)
 sanitize-kernels:
     cargo test --locked -p snel-cuda --test emulated no_bad_memory -- --ignored --nocapture
+
+# Checks deploy/ with the program that the tests have built: files manifests images rehearsal compose slurm systemd
+deploy *parts:
+    .ci/deploy {{ parts }}

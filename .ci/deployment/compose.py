@@ -38,7 +38,12 @@ class Service:
         mounts.append(Mount("/etc/hosts", hosts, True))
         self.service = service
         self.process = Container(
-            image, None, place / f"{name}-{number}.log", args=service["command"], env=service["environment"], mounts=mounts
+            image,
+            None,
+            place / f"{name}-{number}.log",
+            args=service["command"],
+            env=service["environment"],
+            mounts=mounts,
         )
 
     def healthy(self):
@@ -65,7 +70,11 @@ def rehearse(place, whole):
     workers = [Service(place, image, whole, "worker", n, volumes) for n in (1, 2)]
     (data / "run.toml").write_text((HERE / "run.toml").read_text())
     (place / "run.toml").write_text((HERE / "run.toml").read_text())
-    user = os.environ | {"SNEL_COORDINATOR": "https://localhost:7070", "SNEL_TLS_CA": f"{tls}/ca.crt", "SNEL_TOKEN_FILE": f"{tls}/token"}
+    user = os.environ | {
+        "SNEL_COORDINATOR": "https://localhost:7070",
+        "SNEL_TLS_CA": f"{tls}/ca.crt",
+        "SNEL_TOKEN_FILE": f"{tls}/token",
+    }
     for words in (["submit", place / "run.toml", "--set", "train.steps=200"], ["watch", "run"]):
         subprocess.run([os.environ["SNEL"], "run", *words], env=user, check=True, capture_output=True)
     for service in (*workers, coordinator):

@@ -158,7 +158,9 @@ class Container:
         uid, gid = (user or image.user).split(":")
         environment = {"PATH": os.environ["PATH"] + ":/usr/local/bin", **image.env, **(env or {})}
         self.image, self.environment = image, environment
-        drop = f"setpriv --reuid={uid} --regid={gid} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all"
+        drop = (
+            f"setpriv --reuid={uid} --regid={gid} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all"
+        )
         pairs = " ".join(shlex.quote(f"{k}={v}") for k, v in environment.items())
         script = f"cd {image.workdir} && exec {drop} env -i {pairs} {shlex.join(command)}"
         self.log = log

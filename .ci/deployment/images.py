@@ -19,20 +19,39 @@ ROOT = pathlib.Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy/docker/Dockerfile"
 SNEL = pathlib.Path(os.environ["SNEL"])
 # What debian:bookworm-slim has.
-SYSTEM = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "linux-vdso.so.1", "libdl.so.2",
-          "libpthread.so.0", "librt.so.1"}
+SYSTEM = {
+    "libc.so.6",
+    "libm.so.6",
+    "libgcc_s.so.1",
+    "ld-linux-x86-64.so.2",
+    "linux-vdso.so.1",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "librt.so.1",
+}
 
 
 def context(folder):
     """The files that the build is given, by the .dockerignore."""
-    ignore = [line for line in DOCKERFILE.with_name("Dockerfile.dockerignore").read_text().splitlines()
-              if line and not line.startswith("#")]
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-                            cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    ignore = [
+        line
+        for line in DOCKERFILE.with_name("Dockerfile.dockerignore").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
     for name in listed:
         given = True
         for pattern in ignore:
-            if any(fnmatch.fnmatch(part, pattern.lstrip("!")) for part in [name, *map(str, pathlib.PurePath(name).parents)]):
+            if any(
+                fnmatch.fnmatch(part, pattern.lstrip("!"))
+                for part in [name, *map(str, pathlib.PurePath(name).parents)]
+            ):
                 given = pattern.startswith("!")
         if given and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +103,9 @@ def cuda_libraries(place):
     return layer / "upper"
 
 
-pins = [re.search(r"nvidia-cuda-nvrtc==(\S+)", path.read_text()).group(1) for path in (DOCKERFILE, ROOT / ".ci/kernels")]
+pins = [
+    re.search(r"nvidia-cuda-nvrtc==(\S+)", path.read_text()).group(1) for path in (DOCKERFILE, ROOT / ".ci/kernels")
+]
 assert pins[0] == pins[1], f"the image has NVRTC {pins[0]}, the kernels are compiled with {pins[1]}"
 with scratch() as place:
     builds(place)
@@ -103,4 +124,4 @@ with scratch() as place:
             assert re.search(rf"{library}.*/usr/local/lib/cuda/", doctor.text()), doctor.text()
         print("images: the CUDA image has NVRTC and NCCL where the program finds them")
     else:
-        print("images: not exercised, the CUDA image (SNEL_DEPLOY_CUDA=1 fetches its 400 MB)")
+        print("images: not exercised, the CUDA image (SNEL_DEPLOY_CUDA=1 fetches its 300 MB)")

@@ -11,8 +11,12 @@ import urllib.request
 from containers import Container, Mount, until
 
 GROUP = 10001
-KEYS = {"ca.crt": "ca.crt", "tls.crt": "server.crt", "tls.key": "server.key", "token": "token"}
-CLIENT_KEYS = KEYS | {"tls.crt": "client.crt", "tls.key": "client.key"}
+# Keys of secrets, and what deploy/certificates.sh calls them.
+SECRETS = {
+    "snel-tls": {"ca.crt": "ca.crt", "tls.crt": "server.crt", "tls.key": "server.key"},
+    "snel-client-tls": {"ca.crt": "ca.crt", "tls.crt": "client.crt", "tls.key": "client.key"},
+    "snel-token": {"token": "token"},
+}
 
 
 class Pod:
@@ -38,7 +42,10 @@ class Pod:
         hosts.write_text(f"127.0.0.1 localhost snel-coordinator snel-coordinator.snel.svc {name}\n")
         mounts.append(Mount("/etc/hosts", hosts, True))
         env = {variable["name"]: self.value(variable) for variable in self.container.get("env", [])}
-        fill = lambda words: [expand(word, env) for word in words]
+
+        def fill(words):
+            return [expand(word, env) for word in words]
+
         secure = self.spec["securityContext"]
         self.process = Container(
             image,
@@ -57,15 +64,15 @@ class Pod:
             return None
         folder = self.place / volume["name"]
         folder.mkdir()
-        if config := volume.get("configMap"):
-            for key, text in self.maps[config["name"]].items():
+        if "configMap" in volume:
+            for key, text in self.maps[volume["configMap"]["name"]].items():
                 (folder / key).write_text(text)
             return folder
         secret = volume["secret"]
-        keys = CLIENT_KEYS if secret["secretName"] == "snel-client-tls" else KEYS
-        wanted = {item["key"]: item["path"] for item in secret.get("items", [])}
-        for key, path in (wanted or ({"token": "token"} if "token" in secret["secretName"] else
-                                     {k: k for k in keys if k != "token"})).items():
+        keys = SECRETS[secret["secretName"]]
+        # All keys by their own names, or those that are listed.
+        paths = {item["key"]: item["path"] for item in secret.get("items", [])} or {key: key for key in keys}
+        for key, path in paths.items():
             file = folder / path
             file.write_bytes((self.certificates / keys[key]).read_bytes())
             # As the kubelet leaves them for an fsGroup.

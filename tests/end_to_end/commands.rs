@@ -164,6 +164,34 @@ fn every_report_is_one_json_document() {
     assert_eq!((&data["rows"], &data["columns"][1]["mean"]), (&2.into(), &3.0.into()));
 }
 
+/// Kustomize and Slurm read these in `.ci/deploy`.
+#[test]
+fn a_plan_is_rendered_for_other_places() {
+    let place = Place::with_small();
+    std::fs::rename(place.path("small.toml"), place.path("Two Words.toml")).unwrap();
+    let render = |goal: &str, more: &[&str]| {
+        let args = ["plan", "Two Words.toml", "--threads", "2", "--workers", "3", "--render", goal];
+        place.ok(&[&args[..], more].concat()).stdout
+    };
+    let overlay = render("kubernetes", &[]);
+    for line in [
+        "files: [\"run.toml=Two Words.toml\"]",
+        "path: /metadata/name, value: two-words}",
+        "completions, value: 3}",
+        "limits: {cpu: \"2\", memory: 576Mi}",
+    ] {
+        assert!(overlay.contains(line), "{line}: {overlay}");
+    }
+    let job = "sbatch --ntasks=3 --cpus-per-task=2 --mem-per-cpu=288M";
+    let script = "deploy/slurm/cpu.sbatch 'Two Words.toml'\n";
+    assert_eq!(render("slurm", &[]), format!("{job} {script}"));
+    // The run has 54 MFLOP: 18 seconds for three workers of a MFLOP/s, of which the double is one minute.
+    let limited = render("slurm", &["--gflops", "0.001"]);
+    assert_eq!(limited, format!("{job} --time=0:11:00 {script}"));
+    place.snel(&["plan", "Two Words.toml", "--workers", "3"]).refuses(2, &["--render"]);
+    place.snel(&["plan", "x", "--render", "slurm", "--gflops", "0"]).refuses(2, &["above 0"]);
+}
+
 #[test]
 fn doctor_tells_what_there_is_and_how_to_get_the_rest() {
     let place = Place::with_small();
@@ -203,6 +231,7 @@ fn a_device_that_is_not_there_is_refused_and_leaves_nothing() {
     assert!(!place.path("run").exists());
     assert_eq!(place.snel(&train("gpu")).code, 2);
     assert_eq!(place.snel(&["worker", "--gpu", "0", "--device", "cpu"]).code, 2);
+    place.snel(&["worker", "--gpu", "4095"]).refuses(2, &["GPU", "snel doctor"]);
     place.snel(&["bench", "step", "--device", "cuda:4095"]).refuses(2, &["--device cpu"]);
 }
 

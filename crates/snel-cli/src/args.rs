@@ -244,6 +244,16 @@ pub(crate) struct WorkerArgs {
     /// Sum with other workers' GPUs by NCCL. It was tested without GPUs only
     #[arg(long)]
     pub(crate) nccl: bool,
+    #[command(flatten)]
+    pub(crate) end: WorkerEndArgs,
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// When a worker ends, and how.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerEndArgs {
     /// End if the coordinator cannot be reached for so long, seconds [default: never]
     #[arg(long, value_name = "S")]
     pub(crate) give_up_s: Option<u64>,
@@ -251,9 +261,6 @@ pub(crate) struct WorkerArgs {
     /// in its place only then
     #[arg(long)]
     pub(crate) again_on_signal: bool,
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
     /// End when stdin does
     #[arg(long, hide = true)]
     pub(crate) with_parent: bool,
@@ -522,9 +529,31 @@ pub(crate) struct PlanArgs {
     pub(crate) overrides: Vec<String>,
     #[command(flatten)]
     pub(crate) compute: Compute,
+    /// Print what runs it elsewhere instead: a Kustomize overlay, or a command line of Slurm
+    #[arg(long, value_enum, value_name = "WHERE", conflicts_with = "json")]
+    pub(crate) render: Option<Render>,
+    /// Workers there, of --threads each
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "render",
+        value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) workers: u32,
+    /// Speed of a worker, GFLOP/s, as `snel bench step` tells it; for the time limit of a Slurm job
+    #[arg(long, value_name = "GFLOPS", requires = "render", value_parser = speed)]
+    pub(crate) gflops: Option<f64>,
     /// Print one JSON document on stdout instead of a summary
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where runs can be taken to.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Render {
+    Kubernetes,
+    Slurm,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed: &f64| speed.is_finite() && *speed > 0.0);
+    speed.ok_or_else(|| "use a number above 0".to_owned())
 }
 
 #[derive(Debug, Args)]

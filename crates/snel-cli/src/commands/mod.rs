@@ -10,6 +10,7 @@ pub(crate) mod launch;
 pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod predict;
+mod render;
 pub(crate) mod run;
 pub(crate) mod sample;
 pub(crate) mod score;

@@ -5,6 +5,7 @@ use snel_train::cost::Cost;
 use snel_train::run_report::{networks, proposal};
 use snel_train::setup::prepare;
 
+use super::render;
 use crate::args::PlanArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,6 +17,10 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let cost = Cost::new(&config, &setup, args.compute.threads());
     if args.json {
         json(&cost);
+        return Ok(Exit::Done);
+    }
+    if let Some(place) = args.render {
+        out(&render::text(place, args, &config, &cost));
         return Ok(Exit::Done);
     }
     out(&format!("{} is sound; nothing was trained", args.config.display()));

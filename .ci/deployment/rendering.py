@@ -1,5 +1,6 @@
 """The manifests of deploy/kubernetes: rendered by kustomize, and what is in them."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -43,6 +44,14 @@ def rendered(kustomization):
     if done.returncode or done.stderr.strip():
         raise RuntimeError(f"kustomize: {done.stderr}\n{kustomization}")
     return [thing for thing in yaml.safe_load_all(done.stdout) if thing]
+
+
+def planned():
+    """The overlay that `snel plan --render` prints."""
+    config = pathlib.Path(__file__).with_name("run.toml")
+    words = ["plan", config, "--threads=2", "--workers=3", "--render=kubernetes"]
+    done = subprocess.run([os.environ["SNEL"], *words], capture_output=True, text=True, check=True)
+    return rendered(done.stdout)
 
 
 def documented():
