@@ -1,4 +1,4 @@
-//! Measured quantities against a size, on two logarithmic axes, beside what theory says.
+//! Measured quantities against a size, on two logarithmic axes, beside what is expected.
 
 use super::{
     PlotError,
@@ -35,7 +35,7 @@ pub struct Trend {
     pub name: String,
     /// What was measured, ascending in size.
     pub measured: Vec<Measured>,
-    /// Size and value by theory; dashes.
+    /// Size and value by theory or a fitted model; dashes.
     pub theory: Vec<(f64, f64)>,
 }
 
@@ -75,7 +75,7 @@ pub fn scaling(picture: &Scaling) -> Result<String, PlotError> {
         .map(|(i, trend)| Key::new(Mark::Line, colour(i), &*trend.name))
         .collect();
     if trends.iter().any(|trend| !trend.theory.is_empty()) {
-        keys.push(Key::new(Mark::Dashes, INK, "theory"));
+        keys.push(Key::new(Mark::Dashes, INK, "expected"));
     }
     if trends.iter().any(|trend| !trend.limits.is_empty()) {
         keys.push(Key::new(Mark::None, INK, "with a tail: no more than this"));
