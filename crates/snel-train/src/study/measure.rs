@@ -281,7 +281,10 @@ impl Cell<'_> {
         snl: &Measured,
         truth: &Truth,
     ) -> Vec<(Quantity, Estimate)> {
-        use Quantity::*;
+        use Quantity::{
+            BoundBias, BoundVariance, EssFraction, GradientBias, GradientVariance, LogZBias,
+            LogZVariance, SecondMoment, ZVariance,
+        };
         let draws = &measured.draws;
         let each = |f: &dyn Fn(&Draw) -> f64| draws.iter().map(f).collect::<Vec<f64>>();
         let m = self.samples as f64;

@@ -28,7 +28,7 @@ pub const EXPLANATION: [&str; 3] = [
 /// [`StudyError`] if a picture cannot be drawn.
 pub fn findings(rows: &[Row]) -> Result<Findings, StudyError> {
     use Objective::{IsMle, Nce, Snl};
-    use Quantity::*;
+    use Quantity::{BoundBias, GradientBias, GradientVariance, LogZVariance, ZVariance};
     let mut found = Findings { checks: checks(rows), ..Findings::default() };
     found.tables = vec![times(rows), numbers(rows)];
     let trend = |name, method, quantity| trend(rows, name, method, quantity);
