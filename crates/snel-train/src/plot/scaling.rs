@@ -95,6 +95,8 @@ pub fn scaling(picture: &Scaling) -> Result<String, PlotError> {
 /// A trend in base-ten logarithms.
 struct Drawing {
     values: Vec<Xy>,
+    /// Neighbours that are both values.
+    lines: Vec<[Xy; 2]>,
     /// Size, and the ends of an error bar.
     bars: Vec<(f64, f64, f64)>,
     limits: Vec<Xy>,
@@ -108,20 +110,25 @@ impl Drawing {
             (drawable(place.0) && drawable(place.1)).then_some(place)
         };
         let (mut values, mut bars, mut limits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lines, mut before) = (Vec::new(), None);
         for &Measured { x, y, se } in &trend.measured {
             let size = y.abs();
             if size > SEEN * se {
                 let ends = (log((x, size - se)), log((x, size + se)));
-                values.extend(log((x, y)));
+                let here = log((x, y));
+                values.extend(here);
+                lines.extend(before.zip(here).map(|(a, b)| [a, b]));
+                before = here;
                 if let (true, (Some(low), Some(high))) = (se > 0.0, ends) {
                     bars.push((low.0, low.1, high.1));
                 }
             } else {
                 limits.extend(log((x, SEEN * se)));
+                before = None;
             }
         }
         let theory = trend.theory.iter().filter_map(|&p| log(p)).collect();
-        Self { values, bars, limits, theory }
+        Self { values, lines, bars, limits, theory }
     }
 
     fn places(&self) -> impl Iterator<Item = Xy> {
@@ -131,7 +138,9 @@ impl Drawing {
     }
 
     fn draw(&self, panel: &mut Panel<'_, '_>, colour: plotters::style::RGBColor) -> Drawn {
-        panel.line(&self.values, pale(colour, 0.5))?;
+        for line in &self.lines {
+            panel.line(line, pale(colour, 0.5))?;
+        }
         panel.dashes(&self.theory, stroke(colour, 1.5))?;
         for &(x, low, high) in &self.bars {
             panel.line(&[(x, low), (x, high)], stroke(colour, 1.5))?;

@@ -147,8 +147,8 @@ fn law_table(laws: &[Law]) -> Table {
     Table {
         title: "How fast effective samples go".to_owned(),
         caption: format!(
-            "Two laws for the second moment of the weights, fitted where it is known well: \
-             exponential and power. Misfit is about 1 for a law that is right. A proposal gives out \
+            "Two laws for the second moment of the weights, exponential and power, fitted to the four \
+             largest dimensions where it is known well. Misfit is about 1 for a law that is right. A proposal gives out \
              where fewer than {GIVES_OUT} effective samples are left."
         ),
         columns: columns.map(str::to_owned).to_vec(),
