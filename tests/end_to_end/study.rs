@@ -37,7 +37,7 @@ fn a_stopped_study_goes_on() {
     signal(&child, "INT");
     let stopped = Output::of(child.wait_with_output().unwrap());
     assert_eq!(stopped.code, 130, "{stopped:?}");
-    assert!(stopped.stderr.contains("go on with `snel study dimension --quick --out d`"));
+    assert!(stopped.stderr.contains("go on with `snel study dimension --out d --quick`"));
     let before = fs::read_to_string(place.path("d/study.csv")).unwrap();
     place.ok(&study);
     let after = fs::read_to_string(place.path("d/study.csv")).unwrap();

@@ -1,13 +1,16 @@
 //! `snel study`.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use snel_cluster::study::Timing;
 use snel_train::report::Table;
 use snel_train::study::check::Check;
 use snel_train::study::dimension::{self, Law, laws};
+use snel_train::study::measure::Row;
 use snel_train::study::page::{About, Findings};
+use snel_train::study::workers::model::Model;
 use snel_train::study::workers::{self, WorkersStudy};
 use snel_train::study::{StudyError, Sweep, samples};
 
@@ -23,8 +26,17 @@ struct Document<'a> {
     study: &'a str,
     folder: &'a Path,
     checks: &'a [Check],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    laws: Vec<Law>,
+    #[serde(flatten)]
+    details: Details,
+}
+
+/// What a study has measured and concluded.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Details {
+    Samples { rows: Vec<Row> },
+    Dimension { laws: Vec<Law>, rows: Vec<Row> },
+    Workers { model: Option<Model>, rows: Vec<workers::Row> },
 }
 
 pub(crate) fn run(study: &StudyCommand) -> Result<Exit, Failure> {
@@ -42,7 +54,7 @@ fn samples(args: &SweepArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Interrupted);
     };
     let findings = samples::findings(&rows)?;
-    study.report(findings, "Samples", &samples::EXPLANATION, Vec::new())
+    study.report(findings, "Samples", &samples::EXPLANATION, Details::Samples { rows })
 }
 
 fn dimension(args: &SweepArgs) -> Result<Exit, Failure> {
@@ -52,7 +64,8 @@ fn dimension(args: &SweepArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Interrupted);
     };
     let findings = dimension::findings(&rows)?;
-    study.report(findings, "Dimension", &dimension::EXPLANATION, laws(&rows))
+    let details = Details::Dimension { laws: laws(&rows), rows };
+    study.report(findings, "Dimension", &dimension::EXPLANATION, details)
 }
 
 fn workers(args: &StudyArgs) -> Result<Exit, Failure> {
@@ -71,7 +84,9 @@ fn workers(args: &StudyArgs) -> Result<Exit, Failure> {
         workers::run(&workers, args.extent())
     })?;
     let Some(rows) = rows else { return Ok(Exit::Interrupted) };
-    study.report(workers::findings(&rows)?, "Workers", &[], Vec::new())
+    let findings = workers::findings(&rows)?;
+    let details = Details::Workers { model: workers::modelled(&rows), rows };
+    study.report(findings, "Workers", &[], details)
 }
 
 /// A study as it was asked for.
@@ -112,6 +127,8 @@ impl<'a> Study<'a> {
     ) -> Result<Option<R>, Failure> {
         let progress = StudyProgress::new(self.args.json);
         let result = measure(&progress);
+        // All that took long is on disk: from here on a signal ends the program at once.
+        progress.stop().store(true, Ordering::Relaxed);
         drop(progress);
         match result {
             Err(StudyError::Stopped) => {
@@ -128,12 +145,12 @@ impl<'a> Study<'a> {
         findings: Findings,
         title: &str,
         explanation: &[&str],
-        laws: Vec<Law>,
+        details: Details,
     ) -> Result<Exit, Failure> {
         let Self { name, args, folder, .. } = self;
         let exit = if findings.hold() { Exit::Done } else { Exit::Failed };
         if args.json {
-            json(&Document { study: name, folder, checks: &findings.checks, laws });
+            json(&Document { study: name, folder, checks: &findings.checks, details });
         } else {
             for table in findings.tables.iter().take(1) {
                 print(table);

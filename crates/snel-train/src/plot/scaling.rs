@@ -1,4 +1,4 @@
-//! Measured quantities against a size, on two logarithmic axes, beside what theory says.
+//! Measured quantities against a size, on two logarithmic axes, beside what is expected.
 
 use super::{
     PlotError,
@@ -35,7 +35,7 @@ pub struct Trend {
     pub name: String,
     /// What was measured, ascending in size.
     pub measured: Vec<Measured>,
-    /// Size and value by theory; dashes.
+    /// Size and value by theory or a fitted model; dashes.
     pub theory: Vec<(f64, f64)>,
 }
 
@@ -75,7 +75,7 @@ pub fn scaling(picture: &Scaling) -> Result<String, PlotError> {
         .map(|(i, trend)| Key::new(Mark::Line, colour(i), &*trend.name))
         .collect();
     if trends.iter().any(|trend| !trend.theory.is_empty()) {
-        keys.push(Key::new(Mark::Dashes, INK, "theory"));
+        keys.push(Key::new(Mark::Dashes, INK, "expected"));
     }
     if trends.iter().any(|trend| !trend.limits.is_empty()) {
         keys.push(Key::new(Mark::None, INK, "with a tail: no more than this"));
@@ -95,6 +95,8 @@ pub fn scaling(picture: &Scaling) -> Result<String, PlotError> {
 /// A trend in base-ten logarithms.
 struct Drawing {
     values: Vec<Xy>,
+    /// Neighbours that are both values.
+    lines: Vec<[Xy; 2]>,
     /// Size, and the ends of an error bar.
     bars: Vec<(f64, f64, f64)>,
     limits: Vec<Xy>,
@@ -108,20 +110,25 @@ impl Drawing {
             (drawable(place.0) && drawable(place.1)).then_some(place)
         };
         let (mut values, mut bars, mut limits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lines, mut before) = (Vec::new(), None);
         for &Measured { x, y, se } in &trend.measured {
             let size = y.abs();
             if size > SEEN * se {
                 let ends = (log((x, size - se)), log((x, size + se)));
-                values.extend(log((x, y)));
+                let here = log((x, y));
+                values.extend(here);
+                lines.extend(before.zip(here).map(|(a, b)| [a, b]));
+                before = here;
                 if let (true, (Some(low), Some(high))) = (se > 0.0, ends) {
                     bars.push((low.0, low.1, high.1));
                 }
             } else {
                 limits.extend(log((x, SEEN * se)));
+                before = None;
             }
         }
         let theory = trend.theory.iter().filter_map(|&p| log(p)).collect();
-        Self { values, bars, limits, theory }
+        Self { values, lines, bars, limits, theory }
     }
 
     fn places(&self) -> impl Iterator<Item = Xy> {
@@ -131,7 +138,9 @@ impl Drawing {
     }
 
     fn draw(&self, panel: &mut Panel<'_, '_>, colour: plotters::style::RGBColor) -> Drawn {
-        panel.line(&self.values, pale(colour, 0.5))?;
+        for line in &self.lines {
+            panel.line(line, pale(colour, 0.5))?;
+        }
         panel.dashes(&self.theory, stroke(colour, 1.5))?;
         for &(x, low, high) in &self.bars {
             panel.line(&[(x, low), (x, high)], stroke(colour, 1.5))?;

@@ -90,6 +90,10 @@ pub fn run(sweep: &Sweep<'_>, extent: Extent) -> Result<Vec<Row>, StudyError> {
 
 /// Below this, what is measured is the rounding of equal weights.
 const ROUNDING: f64 = 1e-5;
+/// Dimensions, the largest of those that are known well, that the laws are fitted to.
+const LAST: usize = 4;
+/// A law that misses by more is not asked where a proposal gives out.
+const FITS: f64 = 10.0;
 
 /// How a proposal's weights spread with `D`. No law for weights that are all equal.
 #[derive(Debug, Clone, Serialize)]
@@ -106,7 +110,7 @@ pub struct Law {
     pub misfits: [Option<f64>; 2],
     /// The first measured `D` with fewer than [`GIVES_OUT`] effective samples.
     pub gave_out: Option<usize>,
-    /// Where the law that fits better says that it happens.
+    /// Where the law that fits better says that it happens; none if neither fits.
     pub gives_out: Option<f64>,
 }
 
@@ -125,7 +129,11 @@ fn law(rows: &[Row], target: Target, proposal: Proposal) -> Law {
             .filter(|(_, log)| log.value.abs() > ROUNDING)
             .collect()
     };
-    let (exponential, power) = (line(&points(|d| d)), line(&points(f64::ln)));
+    let last = |points: Vec<(f64, Estimate)>| {
+        let skipped = points.len().saturating_sub(LAST);
+        line(&points[skipped..])
+    };
+    let (exponential, power) = (last(points(|d| d)), last(points(f64::ln)));
     let ess = || of(&rows, Objective::Snl, Quantity::EssFraction);
     let effective = |row: &Row| row.estimate * row.samples as f64;
     let samples = rows.first().map_or(0.0, |row| row.samples as f64);
@@ -136,10 +144,10 @@ fn law(rows: &[Row], target: Target, proposal: Proposal) -> Law {
         (fit.slope.value > 2.0 * fit.slope.se).then(|| room / fit.slope.value)
     };
     let misfit = |fit: Option<Line>| fit.map_or(f64::INFINITY, |fit| fit.misfit);
-    let gives_out = if misfit(exponential) <= misfit(power) {
-        exponential.as_ref().and_then(crossing)
-    } else {
-        power.as_ref().and_then(crossing).map(f64::exp)
+    let gives_out = match (misfit(exponential), misfit(power)) {
+        (a, b) if a.min(b) > FITS => None,
+        (a, b) if a <= b => exponential.as_ref().and_then(crossing),
+        _ => power.as_ref().and_then(crossing).map(f64::exp),
     };
     Law {
         target,

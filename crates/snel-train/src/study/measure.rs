@@ -35,6 +35,10 @@ use crate::plot::grouped;
 /// Variance of `Ẑ / Z` up to which its mean over repetitions is close to normal.
 pub const TRUSTED: f64 = 0.05;
 
+/// What rounding leaves of a gradient, relative to `E_p[dE]`: engines add in `f32`. Biases below it
+/// cannot be seen, however many the repetitions.
+const ROUNDING: f64 = f32::EPSILON as f64;
+
 /// Makes the engine that is studied.
 pub type Engines<'a> =
     dyn Fn(Arc<Problem>, Arc<dyn Rows>) -> Result<Box<dyn Engine>, ComputeError> + 'a;
@@ -223,6 +227,7 @@ impl Cell<'_> {
         engine.restore(&state)?;
         // `Ẑ / Z` from the mean weight, which is relative to b.
         let offset = (f64::from(state.b()) - self.target.log_z(self.dim)).exp();
+        let pull = self.target.mean_gradient(self.dim);
         let n = self.rows.len();
         let batching = Batching {
             batch: n,
@@ -241,6 +246,11 @@ impl Cell<'_> {
             let reduced = reduce_step(&mut *engine, &mut sliced, &batching, &mut partial);
             let reduced = reduced.map_err(|fault| self.fault(method, fault))?;
             reduced.gradient(&mut gradient);
+            if method != Objective::IsMle {
+                // As it would be at `b = log Z`, of which the parameter is the nearest f32.
+                let shift = 1.0 / offset - 1.0;
+                gradient.iter_mut().zip(&pull).for_each(|(g, pull)| *g += shift * pull);
+            }
             draws.push(Draw {
                 ratio: reduced.statistics.mean_weight() * offset,
                 ess_fraction: reduced.statistics.ess_fraction(),
@@ -282,7 +292,10 @@ impl Cell<'_> {
         snl: &Measured,
         truth: &Truth,
     ) -> Vec<(Quantity, Estimate)> {
-        use Quantity::*;
+        use Quantity::{
+            BoundBias, BoundVariance, EssFraction, GradientBias, GradientVariance, LogZBias,
+            LogZVariance, SecondMoment, ZVariance,
+        };
         let draws = &measured.draws;
         let each = |f: &dyn Fn(&Draw) -> f64| draws.iter().map(f).collect::<Vec<f64>>();
         let m = self.samples as f64;
@@ -323,7 +336,8 @@ impl Cell<'_> {
             }
         };
         let bias: Vec<f64> = draws.iter().zip(&snl.draws).map(bias).collect();
-        found.push((GradientBias, mean(&bias)));
+        let Estimate { value, se } = mean(&bias);
+        found.push((GradientBias, Estimate { value, se: se.hypot(ROUNDING * truth.length) }));
         let gradients: Vec<Vec<f64>> = draws.iter().map(|d| d.gradient.clone()).collect();
         found.push((GradientVariance, total_variance(&gradients)));
         found

@@ -98,7 +98,7 @@ pub fn run(sweep: &Sweep<'_>, extent: Extent) -> Result<Vec<Row>, StudyError> {
 /// The predictions and how they fared.
 pub fn checks(rows: &[Row]) -> Vec<Check> {
     use Objective::{IsMle, Nce, Snl};
-    use Quantity::*;
+    use Quantity::{BoundBias, GradientBias, GradientVariance, LogZBias, ZVariance};
     let falls = |method, quantity, what: &str| {
         let line = fit::power(&points(rows, method, quantity));
         Check::new(format!("{what} falls as 1/M"), "exponent", -1.0, line.map(|l| l.slope))

@@ -83,7 +83,7 @@ impl Sweep<'_> {
 
 /// What theory says about a row, where it is known here.
 fn theory(row: &Row, data: &Matrix) -> Option<f64> {
-    use Quantity::*;
+    use Quantity::{BoundBias, GradientBias, GradientVariance};
     let samples = row.samples as f64;
     if row.method == Objective::Snl && matches!(row.quantity, GradientBias | BoundBias) {
         return Some(0.0);

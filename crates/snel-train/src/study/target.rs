@@ -244,7 +244,7 @@ mod tests {
             let (dim, n) = (3, 20_000);
             let rows = target.rows(dim, n, 1);
             assert_eq!(rows.len(), n as u64);
-            let mut found = vec![0.0; 9];
+            let mut found = [0.0; 9];
             for x in rows.values().chunks(dim) {
                 let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
                 found.iter_mut().zip(monomials(&x)).for_each(|(f, m)| *f += m / n as f64);

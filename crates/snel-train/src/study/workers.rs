@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use findings::findings;
+pub use findings::{findings, modelled};
 use load::Load;
 
 use super::estimate::mean;

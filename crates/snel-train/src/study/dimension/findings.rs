@@ -33,79 +33,47 @@ pub const EXPLANATION: [&str; 3] = [
 /// [`StudyError`] if a picture cannot be drawn.
 pub fn findings(rows: &[Row]) -> Result<Findings, StudyError> {
     use Objective::{IsMle, Snl};
-    use Quantity::*;
+    use Quantity::{EssFraction, GradientBias, GradientVariance, LogZBias};
     let mut found = Findings { checks: checks(rows), ..Findings::default() };
     found.tables = vec![law_table(&laws(rows)), method_table(rows)];
-    let of_target = |target, method, quantity| -> Vec<Trend> {
-        Proposal::ALL.map(|p| trend(rows, target, p, method, quantity)).to_vec()
-    };
-    let pictures: [(_, _, _, _, _, _, &str); 6] = [
+    for (method, quantity, axis, caption, [gaussian, mixture]) in [
         (
-            "ess-gaussian",
-            "Effective share of the samples, Gaussian target",
-            "share",
-            Target::Gaussian,
             Snl,
             EssFraction,
-        ),
-        (
-            "ess-mixture",
-            "Effective share of the samples, mixture target",
             "share",
-            Target::Mixture,
-            Snl,
-            EssFraction,
+            "At a fixed number of samples; dashes are theory, where it is known.",
+            [
+                ("ess-gaussian", "Effective share of the samples, Gaussian target"),
+                ("ess-mixture", "Effective share of the samples, mixture target"),
+            ],
         ),
         (
-            "log-z-gaussian",
-            "Bias of log Ẑ, Gaussian target",
-            "nats, too low",
-            Target::Gaussian,
             IsMle,
             LogZBias,
-        ),
-        (
-            "log-z-mixture",
-            "Bias of log Ẑ, mixture target",
             "nats, too low",
-            Target::Mixture,
-            IsMle,
-            LogZBias,
+            "Half the variance while it is small. Where effective samples are few, what is missing is \
+             nearly all of `Z`: the upper bound is too high by as many nats.",
+            [
+                ("log-z-gaussian", "Bias of log Ẑ, Gaussian target"),
+                ("log-z-mixture", "Bias of log Ẑ, mixture target"),
+            ],
         ),
         (
-            "gradient-gaussian",
-            "Variance of SNL's gradient, Gaussian target",
-            "trace of the covariance",
-            Target::Gaussian,
             Snl,
             GradientVariance,
-        ),
-        (
-            "gradient-mixture",
-            "Variance of SNL's gradient, mixture target",
             "trace of the covariance",
-            Target::Mixture,
-            Snl,
-            GradientVariance,
+            "Of the whole gradient, whose length grows with `D`, too. It falls again where the heavy \
+             samples no longer come: then it is wrong.",
+            [
+                ("gradient-gaussian", "Variance of SNL's gradient, Gaussian target"),
+                ("gradient-mixture", "Variance of SNL's gradient, mixture target"),
+            ],
         ),
-    ]
-    .map(|(name, title, axis, target, method, quantity)| {
-        let caption = match quantity {
-            EssFraction => "At a fixed number of samples; dashes are theory, where it is known.",
-            LogZBias => {
-                "Half the variance while it is small. Where effective samples are few, what \
-                         is missing is nearly all of `Z`: the bound is too high by as many nats."
-            }
-            _ => {
-                "Of the whole gradient, whose length grows with `D`, too. It falls again where the \
-                  heavy samples no longer come: then it is wrong."
-            }
-        };
-        (name, title, axis, target, method, quantity, caption)
-    });
-    for (name, title, axis, target, method, quantity, caption) in pictures {
-        let trends = of_target(target, method, quantity);
-        found.picture(name, &Scaling { title, axes: [DIM, axis], trends }, caption)?;
+    ] {
+        for (target, (name, title)) in Target::ALL.into_iter().zip([gaussian, mixture]) {
+            let trends = Proposal::ALL.map(|p| trend(rows, target, p, method, quantity)).to_vec();
+            found.picture(name, &Scaling { title, axes: [DIM, axis], trends }, caption)?;
+        }
     }
     let methods = Objective::ALL.map(|method| Trend {
         name: method_name(method).to_owned(),
@@ -179,8 +147,8 @@ fn law_table(laws: &[Law]) -> Table {
     Table {
         title: "How fast effective samples go".to_owned(),
         caption: format!(
-            "Two laws for the second moment of the weights, fitted where it is known well: \
-             exponential and power. Misfit is about 1 for a law that is right. A proposal gives out \
+            "Two laws for the second moment of the weights, exponential and power, fitted to the four \
+             largest dimensions where it is known well. Misfit is about 1 for a law that is right. A proposal gives out \
              where fewer than {GIVES_OUT} effective samples are left."
         ),
         columns: columns.map(str::to_owned).to_vec(),

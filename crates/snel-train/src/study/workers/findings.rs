@@ -42,6 +42,11 @@ pub fn findings(rows: &[Row]) -> Result<Findings, StudyError> {
     Ok(found)
 }
 
+/// The model that is fitted to the processes.
+pub fn modelled(rows: &[Row]) -> Option<Model> {
+    Model::fit(&points(rows))
+}
+
 /// The rows of one worker of a kind: the loads.
 fn first_loads(rows: &[Row], kind: Kind) -> impl Iterator<Item = &Row> {
     rows.iter().filter(move |row| row.kind == kind && row.workers == 1)

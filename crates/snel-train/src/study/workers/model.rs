@@ -12,13 +12,15 @@
 //! What the model leaves out: a network that is slower than the one measured, machines of unequal
 //! speed, more workers than chunks.
 
+use serde::Serialize;
+
 use super::load::Load;
 
 /// Number of terms.
 const TERMS: usize = 4;
 
 /// The four times, seconds; none is negative.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Model {
     /// Of an operation on one worker: `a`.
     pub flop: f64,
