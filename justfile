@@ -52,6 +52,11 @@ gallery folder="target/gallery":
 train example *args:
     cargo run --locked --release -p snel-cli -- train examples/{{ example }}.toml {{ args }}
 
+# Trains conditional models on toy regressions by every objective and prints the table of
+# docs/regression.md; runs that are in the folder already are only evaluated
+regression folder="target/regression":
+    cargo run --locked --release -p snel-train --example regression -- {{ folder }}
+
 # Kills, freezes and restarts workers and coordinators for a while, and compares bytes
 chaos seconds="600":
     SNEL_CHAOS_SECONDS={{ seconds }} cargo test --locked -p snel-cli --test end_to_end chaos -- --nocapture

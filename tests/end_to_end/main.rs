@@ -6,6 +6,7 @@
 mod chaos;
 mod cluster;
 mod commands;
+mod conditional;
 mod credentials;
 mod gaussian;
 mod hostile_peers;

@@ -10,12 +10,12 @@ use prost::Message;
 use snel_cluster::record::{Entry, Record};
 use snel_core::activation::Activation;
 use snel_core::chunks::ChunkSet;
+use snel_core::conditional::{ConditionalModel, ConditionalProposal, MixtureLoss, MixtureNetwork};
 use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::Energy;
-use snel_core::layout::Layout;
 use snel_core::objective::Objective;
 use snel_core::partial::{Partial, Side};
-use snel_core::problem::{Base, Model};
+use snel_core::problem::{AnyModel, Base, Model, Trained};
 use snel_core::state::State;
 use snel_core::statistics::Tally;
 use snel_data::{Standardise, write_rows};
@@ -109,7 +109,24 @@ pub(super) fn container() -> Vec<Vec<u8>> {
     let mlp = Model { energy, base: Base::Density(uniform), proposal: mixture.clone() };
     let quadratic =
         Model { energy: Energy::Quadratic { dim: 2 }, base: Base::Proposal, proposal: mixture };
-    [mlp, quadratic].into_iter().flat_map(|model| [checkpoint(&model), model_file(model)]).collect()
+    let conditional = ConditionalModel {
+        inputs: 1,
+        targets: 1,
+        activation: Activation::Tanh,
+        features: vec![3],
+        energy: vec![4],
+        log_normaliser: vec![],
+        base: Base::None,
+        proposal: ConditionalProposal::Network(MixtureNetwork {
+            widths: vec![2],
+            components: 2,
+            loss: MixtureLoss::Both,
+            pretrain: 3,
+            defensive: None,
+        }),
+    };
+    let models: [AnyModel; 3] = [mlp.into(), quadratic.into(), conditional.into()];
+    models.into_iter().flat_map(|model| [checkpoint(&model), model_file(model)]).collect()
 }
 
 pub(super) fn partial() -> Vec<Vec<u8>> {
@@ -194,8 +211,8 @@ pub(super) fn frames() -> Vec<Vec<u8>> {
     vec![encode(&one), encode(&two), encode(&[&two[..], &three[..]].concat())]
 }
 
-fn model_file(model: Model) -> Vec<u8> {
-    let parameters = model.energy.initial_parameters(7, true).into();
+fn model_file(model: AnyModel) -> Vec<u8> {
+    let parameters = model.initial_parameters(7).into();
     let header = ModelHeader {
         format: ModelHeader::format(),
         columns: vec!["x".to_owned(), "y".to_owned()],
@@ -204,17 +221,17 @@ fn model_file(model: Model) -> Vec<u8> {
         seed: 7,
         step: 100,
         fingerprint: "cpu".to_owned(),
-        model: model.into(),
+        model,
     };
     let file = ModelFile { header, parameters };
     in_scratch("model.safetensors", |path| file.save(path).expect("a model file"))
 }
 
-fn checkpoint(model: &Model) -> Vec<u8> {
-    let state = State::new(vec![0.25; Layout::new(&model.energy).len()]);
+fn checkpoint(model: &AnyModel) -> Vec<u8> {
+    let state = State::new(vec![0.25; model.layout().len()]);
     let progress = Progress { best: Some(-1.5), ..Progress::default() };
     let checkpoint =
-        Checkpoint { state, progress, model: model.clone().into(), fingerprint: "cpu".to_owned() };
+        Checkpoint { state, progress, model: model.clone(), fingerprint: "cpu".to_owned() };
     in_scratch("step.safetensors", |path| checkpoint.save(path).expect("a checkpoint"))
 }
 

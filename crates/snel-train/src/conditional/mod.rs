@@ -23,3 +23,6 @@ pub use pictures::pictures;
 pub use predict::{PredictError, PredictOptions, PredictSummary, predict_file};
 pub use quadrature::{Quadrature, Truth, quadrature};
 pub use report::{ConditionalReport, evaluate_run};
+
+#[cfg(test)]
+mod tests;

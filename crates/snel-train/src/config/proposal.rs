@@ -264,8 +264,9 @@ impl Proposal {
             only(name, self.kind == Mdn, "allowed with kind = \"mdn\"");
         }
         only("deviations", self.kind == Observed, "allowed with kind = \"observed\"");
-        let mixed = self.kind != Observed;
-        only("defensive", mixed, "allowed with every kind but \"observed\"");
+        let nothing = self.kind != Observed || self.defensive == 0.0;
+        let allowed = "0, as the proposal is \"observed\"";
+        check.that(nothing, &format!("{group}.defensive"), allowed);
         if self.kind == Mdn {
             check.count(&format!("{group}.components"), self.components, 1..=256);
         }

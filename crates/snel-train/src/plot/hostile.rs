@@ -96,6 +96,9 @@ proptest! {
             shade: Shade::LogDensity,
         };
         valid(&density_2d(&density))?;
+        valid(&pit(&values))?;
+        let shares: Vec<_> = values.iter().zip(&data).map(|(&a, &b)| (a, b)).collect();
+        valid(&coverage(&shares))?;
     }
 
     #[test]

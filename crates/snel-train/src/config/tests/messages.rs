@@ -16,7 +16,8 @@ fn an_unknown_key_shows_the_nearest_and_the_keys_of_its_group() {
 unknown key `model.hidden_size` in power.toml, line 5
   5 | hidden_size = 128
     | ^^^^^^^^^^^ did you mean `width`?
-keys of [model]: activation, base, depth, energy, residual, width, widths";
+keys of [model]: activation, base, depth, energy, features, kind, log_normaliser, residual, width, \
+widths";
     assert_eq!(message(text, &[]), (expected.to_owned(), None));
 }
 
@@ -72,7 +73,7 @@ fn a_mistyped_choice_shows_the_nearest_and_all() {
   2 | toy = \"ring\"
     |       ^^^^^^ did you mean \"rings\"?
 allowed: \"rings\", \"pinwheel\", \"checkerboard\", \"two_moons\", \"funnel\", \"gaussian\", \
-\"gaussian_mixture\", \"banana\"";
+\"gaussian_mixture\", \"banana\", \"sine_lognormal\", \"patchwork\"";
     assert_eq!(message(text, &[]), (expected.to_owned(), None));
 }
 

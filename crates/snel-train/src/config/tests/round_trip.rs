@@ -133,6 +133,7 @@ standardise = true
 memory_limit_mib = 1024
 
 [model]
+kind = "density"
 energy = "mlp"
 depth = 3
 width = 128
