@@ -35,6 +35,15 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+/// Products that are rounded more coarsely than f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coarse {
+    /// How they are made, as users name it.
+    pub precision: &'static str,
+    /// The cheapest finer way.
+    pub finer: &'static str,
+}
+
 /// A point's energy and log-densities, nats.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Scored {
@@ -120,6 +129,12 @@ pub enum EngineError {
 pub trait Engine: Send {
     /// What must be equal for bits to be equal.
     fn fingerprint(&self) -> Fingerprint;
+
+    /// Says so if products are coarser than f32: whoever uses the engine then compares its energies
+    /// with exact ones once in a while ([`crate::precision`]).
+    fn coarse(&self) -> Option<Coarse> {
+        None
+    }
 
     /// Adds the gradients and statistics of `chunks` of `plan` to `partial`.
     ///

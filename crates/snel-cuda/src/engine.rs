@@ -20,7 +20,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use snel_core::chunks::ChunkSet;
-use snel_core::engine::{Engine, EngineError, Fingerprint, Head, SampleSet, Scored, StepOutcome};
+use snel_core::engine::{
+    Coarse, Engine, EngineError, Fingerprint, Head, SampleSet, Scored, StepOutcome,
+};
 use snel_core::optim::Applied;
 use snel_core::partial::{Partial, Reduced};
 use snel_core::plan::{Batching, StepPlan};
@@ -160,6 +162,11 @@ impl<D: Device> Engine for CudaEngine<D> {
         let session = session.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = session.fault.take() {
             return Err(device_error(error));
+    fn coarse(&self) -> Option<Coarse> {
+        let precision = self.shape.precision;
+        precision.finer().map(|finer| Coarse { precision: precision.name(), finer: finer.name() })
+    }
+
         }
         let mut total = partial.empty_sums();
         if !chunks.is_empty() {

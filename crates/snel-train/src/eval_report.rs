@@ -17,6 +17,7 @@ use crate::file::FileError;
 use crate::model_file::ModelFile;
 use crate::run::RunError;
 use crate::setup::some_rows;
+use crate::watch;
 
 /// The final evaluation of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,7 +86,9 @@ pub fn evaluate_run(
     let rows = rows_of(dataset, config.eval.split);
     let set = SampleSet { stream: Stream::Evaluation, step: 0 };
     let has_base = model.header.model.base_density().is_some();
-    let evaluation = evaluate(engine, rows, set, config.eval.samples, has_base)?;
+    let mut evaluation = evaluate(engine, rows, set, config.eval.samples, has_base)?;
+    let error = watch::energy_error(engine, &model.header.model.energy);
+    evaluation.warnings.extend(watch::warning(engine, error));
     let log_det = model.header.standardise.log_det();
     let original = Original {
         lower: evaluation.lower.value + log_det,

@@ -30,3 +30,4 @@ pub mod sink;
 pub mod store;
 pub mod summary;
 pub mod trainer;
+pub mod watch;

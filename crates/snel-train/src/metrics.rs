@@ -1,6 +1,7 @@
 //! What a run reports while it trains, and who listens.
 
 use serde::{Deserialize, Serialize};
+use snel_core::precision::EnergyError;
 
 use crate::evaluate::Evaluation;
 
@@ -56,11 +57,18 @@ pub struct ValidationRecord {
     pub b: f64,
     /// The best lower bound so far.
     pub best: bool,
+    /// Standard deviation of the error of energies, nats, where products are coarser than f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_error: Option<f64>,
+    /// What that error does to `log Ẑ`, nats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_z_error: Option<f64>,
 }
 
 impl ValidationRecord {
-    /// The short form of `evaluation` after `step` steps.
-    pub fn new(step: u64, evaluation: &Evaluation, best: bool) -> Self {
+    /// The short form of `evaluation` after `step` steps. `error` is that of the energies, where it
+    /// is watched.
+    pub fn new(step: u64, evaluation: &Evaluation, best: bool, error: Option<EnergyError>) -> Self {
         Self {
             step,
             lower: evaluation.lower.value,
@@ -69,6 +77,8 @@ impl ValidationRecord {
             log_z: evaluation.log_z.value,
             b: evaluation.b,
             best,
+            energy_error: error.map(|error| error.spread),
+            log_z_error: error.map(|error| error.log_z),
         }
     }
 }

@@ -17,6 +17,7 @@ use snel_core::engine::{Engine, EngineError, SampleSet, StepOutcome, Update};
 use snel_core::partial::StepError;
 use snel_core::philox::Stream;
 use snel_core::plan::Batching;
+use snel_core::precision::EnergyError;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
 use snel_core::step::{advance, room_for};
@@ -31,6 +32,7 @@ use crate::model_file::{ModelFile, ModelHeader};
 use crate::pace::Pace;
 use crate::sink::{Live, Sink};
 use crate::store::{Store, StoreError};
+use crate::watch::Watch;
 
 /// Records of training steps in a whole run, about.
 const RECORDS: u64 = 2000;
@@ -125,6 +127,8 @@ impl Trainer<'_> {
         let mut lr = 0.0;
         let mut partial = room_for(&self.problem);
         let (mut pace, mut outcomes) = (Pace::default(), Vec::new());
+        let mut watch = Watch::default();
+        self.watch(&mut watch);
         // A run that had stopped early has not lost patience less by being resumed.
         if self.out_of_patience() {
             return Ok(Outcome::StoppedEarly);
@@ -169,7 +173,7 @@ impl Trainer<'_> {
             let head = self.engine.head();
             let mut exhausted = false;
             if head.step.is_multiple_of(self.settings.valid_every) || head.step == steps {
-                exhausted = self.validate()?;
+                exhausted = self.validate(&mut watch)?;
             }
             let stop = self.stop.load(Ordering::Relaxed);
             let last = exhausted || head.step == steps;
@@ -186,7 +190,7 @@ impl Trainer<'_> {
         }
         // A run of zero steps, or one resumed at its end, still leaves a model.
         if saved == 0 || !self.store.has_best() {
-            self.validate()?;
+            self.validate(&mut watch)?;
             self.save()?;
         }
         Ok(Outcome::Finished)
@@ -222,7 +226,7 @@ impl Trainer<'_> {
     }
 
     /// Evaluates on the validation rows and keeps the best model. True if patience is exhausted.
-    fn validate(&mut self) -> Result<bool, TrainError> {
+    fn validate(&mut self, watch: &mut Watch) -> Result<bool, TrainError> {
         // The same samples every time: differences are the model's, not the draw's.
         let set = SampleSet { stream: Stream::Validation, step: 0 };
         let has_base = self.problem.model.base_density().is_some();
@@ -240,7 +244,8 @@ impl Trainer<'_> {
         } else {
             self.progress.since_best += 1;
         }
-        self.record(&Record::Validation(ValidationRecord::new(step, &evaluation, best)))?;
+        let error = self.watch(watch);
+        self.record(&Record::Validation(ValidationRecord::new(step, &evaluation, best, error)))?;
         if evaluation.weights.ess_fraction < self.settings.min_ess {
             self.note(&format!(
                 "step {step}: only {:.2e} of the validation samples are effective (train.min_ess \
@@ -249,6 +254,15 @@ impl Trainer<'_> {
             ));
         }
         Ok(self.out_of_patience())
+    }
+
+    /// The error of coarse products, if they are; a note of it if it is large.
+    fn watch(&mut self, watch: &mut Watch) -> Option<EnergyError> {
+        let (error, warning) = watch.look(self.engine, &self.problem.model.energy);
+        if let Some(warning) = warning {
+            self.note(&format!("step {}: {warning}", self.engine.head().step));
+        }
+        error
     }
 
     fn out_of_patience(&self) -> bool {

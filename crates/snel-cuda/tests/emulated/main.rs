@@ -12,6 +12,7 @@ mod machine;
 mod mutants;
 mod refusals;
 mod sanitizers;
+mod precision;
 mod shapes;
 mod training;
 mod updates;
