@@ -12,6 +12,7 @@ use snel_cuda::device::{Device, DeviceError, Grid, Memory, Program};
 use snel_cuda::nccl::{Communicator, Interrupt, Library, NcclError, Patience, Place, Stream};
 use snel_cuda::nccl::{StreamError, UniqueId};
 
+pub(crate) use snel_fake_nccl::Fault;
 /// As long as anything may take in these tests: two busy cores do in milliseconds what is asked.
 pub(crate) const PATIENCE: Patience = Patience {
     join: Duration::from_secs(20),
@@ -19,20 +20,6 @@ pub(crate) const PATIENCE: Patience = Patience {
     leave: Duration::from_secs(20),
     abort: Duration::from_secs(20),
 };
-
-/// What goes wrong; numbers of the fake library.
-#[derive(Clone, Copy)]
-pub(crate) enum Fault {
-    InitNever = 1,
-    InitBlocks = 2,
-    AsyncCode = 3,
-    Stall = 4,
-    Code = 5,
-    SlowAbort = 6,
-    AbortHangs = 7,
-    LeaveNever = 8,
-    Noticed = 9,
-}
 
 /// Every rank.
 pub(crate) const ALL: i32 = -1;
