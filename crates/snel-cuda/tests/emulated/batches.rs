@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use snel_core::collective::{Alone, Collective, CollectiveError};
-use snel_core::engine::{Engine, StepOutcome};
+use snel_core::engine::{Engine, Scored, StepOutcome};
 use snel_core::objective::Objective;
 use snel_core::optim::{Optim, Schedule, Shape};
-use snel_core::partial::Partial;
+use snel_core::partial::{FINEST, FIRST_SCALE, Partial};
 use snel_core::plan::{Batching, StepPlan};
 use snel_core::problem::Problem;
+use snel_core::reference::ReferenceEngine;
 use snel_core::rows::{Matrix, Rows};
 use snel_core::step::{advance, room_for};
 use snel_cuda::{CudaEngine, Settings};
 
-use crate::cases::{Case, normals, small};
+use crate::cases::{Case, normals, rows, small};
 use crate::compilation::available;
 use crate::emulator::Emulator;
 
@@ -203,4 +204,32 @@ fn the_next_scale_is_that_of_the_host() {
     }
     let scale = |b| Run { b, steps: 2, ..Run::new(Objective::Snl) }.check().0.scale;
     assert!(scale(60.0) > scale(-20.0) + 20 && scale(-20.0) > scale(-60.0) + 40);
+}
+
+/// Rows so far from the proposal that `u` is about `u` there, and `b` such that no sample has weight:
+/// the gradient of noise contrast is then that of the rows, about `exp(-u)`. Returns the scale after a
+/// step.
+fn scale_of_faint_gradients(u: f64) -> i32 {
+    let mut run = Run { steps: 1, ..Run::new(Objective::Nce) };
+    let row = [12.0; 3];
+    run.rows.fill(12.0);
+    let mut reference = ReferenceEngine::new(run.case.problem(), rows(3));
+    reference.restore(&run.case.state()).unwrap();
+    let mut scored = [Scored::default()];
+    reference.score(&row.map(|v| v as f32), &mut scored);
+    let energy = f64::from(scored[0].energy);
+    let b = -energy - run.case.proposal.log_density(&row) - u;
+    assert!(b > 100.0, "samples have weight: {b}");
+    run.b = b as f32;
+    run.check().0.scale
+}
+
+/// Magnitudes of 2^-115 would want a finer scale than there is, those that vanish have none.
+#[test]
+fn the_scale_of_faint_gradients_is_that_of_the_host() {
+    if !available() {
+        return;
+    }
+    assert_eq!(scale_of_faint_gradients(80.0), FINEST);
+    assert_eq!(scale_of_faint_gradients(150.0), FIRST_SCALE);
 }
