@@ -10,9 +10,11 @@
 //! the last state that could be had, and the next [`Engine::accumulate`] returns the error.
 
 mod batch;
+mod layers;
 mod machine;
 mod session;
 mod setup;
+mod tiles;
 mod update;
 mod work;
 
@@ -46,6 +48,8 @@ pub struct CudaEngine<D: Device> {
     rows: Arc<dyn Rows>,
     shape: Shape,
     architecture: String,
+    /// What multiplies matrices, layer by layer.
+    multiplier: Option<String>,
     /// Locked by methods that share the engine; a step has it to itself.
     session: Mutex<Session<D>>,
 }
@@ -83,17 +87,21 @@ impl<D: Device> CudaEngine<D> {
     pub fn new(
         problem: Arc<Problem>,
         rows: Arc<dyn Rows>,
-        device: D,
+        mut device: D,
         settings: &Settings,
     ) -> Result<Self, CudaError> {
         let energy = &problem.model.energy;
-        let shape = Shape::plan(energy, settings, device.shared_memory() as usize)?;
+        let wanted = settings.layerwise.unwrap_or_else(|| Shape::is_wide(energy));
+        let multiplier = if wanted { device.multiplier() } else { None };
+        let settings = Settings { layerwise: Some(multiplier.is_some()), ..*settings };
+        let shape = Shape::plan(energy, &settings, device.shared_memory() as usize)?;
         let has_base = problem.model.base_density().is_some();
         let state = State::new(energy.initial_parameters(problem.seed, has_base));
         let architecture = device.architecture().to_owned();
-        let machine = Machine::new(device, &shape, &problem, settings.blocks)?;
+        let machine = Machine::new(device, &shape, &problem, &settings)?;
         let session = Mutex::new(Session::new(machine, state, &problem));
-        Ok(Self { problem, rows, shape, architecture, session })
+        let multiplier = multiplier.filter(|_| shape.layerwise);
+        Ok(Self { problem, rows, shape, architecture, multiplier, session })
     }
 
     /// The shape that the kernels were compiled for.
@@ -144,12 +152,19 @@ impl<D: Device> Engine for CudaEngine<D> {
     fn fingerprint(&self) -> Fingerprint {
         let Shape { precision, tile, .. } = self.shape;
         let (architecture, hash) = (&self.architecture, sources::hash());
+        let way = self.multiplier.as_ref().map(|name| format!(" layers by {name}"));
+        let way = way.unwrap_or_default();
         Fingerprint {
             engine: "cuda".to_owned(),
-            arithmetic: format!("{architecture} {precision} tile {tile} sources {hash:016x}"),
+            arithmetic: format!("{architecture} {precision} tile {tile}{way} sources {hash:016x}"),
             revision: 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+
+    fn coarse(&self) -> Option<Coarse> {
+        let precision = self.shape.precision;
+        precision.finer().map(|finer| Coarse { precision: precision.name(), finer: finer.name() })
     }
 
     fn accumulate(
@@ -162,11 +177,6 @@ impl<D: Device> Engine for CudaEngine<D> {
         let session = session.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = session.fault.take() {
             return Err(device_error(error));
-    fn coarse(&self) -> Option<Coarse> {
-        let precision = self.shape.precision;
-        precision.finer().map(|finer| Coarse { precision: precision.name(), finer: finer.name() })
-    }
-
         }
         let mut total = partial.empty_sums();
         if !chunks.is_empty() {

@@ -20,7 +20,6 @@ pub enum Precision {
 impl Precision {
     /// Every precision, for tests that must cover all.
     pub const ALL: [Self; 4] = [Self::Fp32, Self::Tf32, Self::Bf16x3, Self::Bf16];
-}
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -86,6 +85,11 @@ pub struct Settings {
     pub placement: Option<Placement>,
     /// Most blocks of a launch.
     pub blocks: Option<u32>,
+    /// Layer by layer, by products of large matrices; else tile by tile. Bits depend on it. The
+    /// engine's choice is the former where a layer has more than 256 units and the device multiplies.
+    pub layerwise: Option<bool>,
+    /// Rows that are in work at a time, layer by layer; a chunk at least. No bit depends on it.
+    pub rows: Option<usize>,
 }
 
 /// Why there are no kernels for a shape.

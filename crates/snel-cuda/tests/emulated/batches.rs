@@ -36,25 +36,26 @@ impl Collective for InCompany {
 /// Rows in two chunks, samples in three.
 const BATCHING: Batching = Batching { batch: 20, samples: 40, chunk: 16, total_rows: 200, seed: 5 };
 
-struct Run {
+pub(crate) struct Run {
     case: Case,
     optim: Optim,
-    rows: Vec<f32>,
+    pub(crate) rows: Vec<f32>,
     b: f32,
     steps: u64,
+    pub(crate) settings: Settings,
 }
 
 /// All that must be equal.
 #[derive(Debug, PartialEq)]
-struct Found {
+pub(crate) struct Found {
     digest: u128,
     scale: i32,
-    steps: Vec<String>,
+    pub(crate) steps: Vec<String>,
 }
 
 impl Run {
     /// Clipped, decaying, scheduled.
-    fn new(objective: Objective) -> Self {
+    pub(crate) fn new(objective: Objective) -> Self {
         let case = Case { objective, ..Case::new() };
         let optim = Optim {
             lr: 0.01,
@@ -65,7 +66,7 @@ impl Run {
             ..Optim::default()
         };
         let rows = normals(200 * 3, 7).into_iter().map(|v| v as f32).collect();
-        Self { case, optim, rows, b: 0.2, steps: 10 }
+        Self { case, optim, rows, b: 0.2, steps: 10, settings: small() }
     }
 
     fn make(&self, collective: &mut dyn Collective, most: u64) -> (Found, Vec<usize>) {
@@ -73,7 +74,7 @@ impl Run {
         problem.optim = self.optim.clone();
         let mut partial = room_for(&problem);
         let rows: Arc<dyn Rows> = Arc::new(Matrix::new(self.rows.clone(), 3).unwrap());
-        let settings = Settings { blocks: Some(2), ..small() };
+        let settings = Settings { blocks: Some(2), ..self.settings };
         let device = Emulator::new(most);
         let mut engine = CudaEngine::new(Arc::new(problem), rows, device, &settings).unwrap();
         let mut state = self.case.state();
@@ -94,7 +95,7 @@ impl Run {
 
     /// Compares batches of several lengths with single steps; returns the steps and the lengths of
     /// the longest batches.
-    fn check(&self) -> (Found, Vec<usize>) {
+    pub(crate) fn check(&self) -> (Found, Vec<usize>) {
         self.check_with(&[1, 3, 64])
     }
 
