@@ -175,8 +175,11 @@ tests() {
     check lanes 40 tests/lanes "${gently[@]}"
     check driver 40 tests/driver "${gently[@]}"
     # The list that the emulator is tested with. Most of its time goes to the compiler.
-    check on-gpu 200 tests/on_gpu --test-threads 4 --nocapture --skip worlds:: --skip repeats:: --skip rehearsal::
+    check on-gpu 200 tests/on_gpu --test-threads 4 --nocapture --skip worlds:: --skip repeats:: --skip rehearsal:: \
+        --skip layers::
     same_hash
+    # The same layer by layer, where there is cuBLASLt.
+    check layers 100 tests/on_gpu --test-threads 4 --nocapture layers::
     check repeats 90 tests/on_gpu "${gently[@]}" repeats::
     # NCCL between processes on one GPU: their digests are compared with that of one process.
     check worlds 120 tests/on_gpu "${gently[@]}" worlds::

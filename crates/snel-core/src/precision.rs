@@ -78,7 +78,7 @@ mod tests {
 
     /// Energies off by `error(i)`; the exact ones are 0 and 2 in turn.
     fn off_by(error: impl Fn(usize) -> f64) -> EnergyError {
-        let exact: Vec<f64> = (0..1000).map(|i| (i % 2 * 2) as f64).collect();
+        let exact: Vec<f64> = (0..1000).map(|i| f64::from(i % 2 * 2)).collect();
         let found: Vec<Scored> =
             exact.iter().enumerate().map(|(i, e)| scored(e + error(i))).collect();
         EnergyError::between(&found, &exact)

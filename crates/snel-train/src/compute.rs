@@ -78,6 +78,9 @@ pub enum ComputeError {
     Cuda(#[from] EngineOpenError),
 }
 
+/// An engine, and before it the number of the GPU that it is on.
+type OnGpu = (u32, Box<dyn Engine>);
+
 impl Compute {
     /// An engine for `problem` on the training rows `rows`.
     ///
@@ -102,7 +105,7 @@ impl Compute {
         &self,
         problem: &Arc<Problem>,
         rows: &Arc<dyn Rows>,
-    ) -> Result<Option<(u32, Box<dyn Engine>)>, ComputeError> {
+    ) -> Result<Option<OnGpu>, ComputeError> {
         let open = |index| {
             let engine = open(index, problem.clone(), rows.clone(), self.precision, self.say)?;
             Ok::<_, EngineOpenError>(Some((index, engine)))

@@ -141,7 +141,7 @@ impl<D: Device> Machine<D> {
             proposal: self.proposal.arguments(),
             base: self.base.arguments(),
             tiles: match &self.work {
-                Work::Tiles(tiles) => tiles.tiles.address(),
+                Work::Tiles(tiles) => tiles.room.address(),
                 Work::Layers(_) => 0,
             },
             seed: self.seed,

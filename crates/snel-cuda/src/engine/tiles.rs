@@ -13,7 +13,7 @@ pub(super) struct Tiles<D: Device> {
     step: D::Kernel,
     score: D::Kernel,
     /// A tile a block.
-    pub(super) tiles: D::Memory,
+    pub(super) room: D::Memory,
     /// A chunk's gradient a block.
     gradients: D::Memory,
     /// Blocks of a launch that has enough work.
@@ -28,10 +28,10 @@ impl<D: Device> Tiles<D> {
         most_blocks: u32,
     ) -> Result<Self, DeviceError> {
         let Sizes { tile, sums, .. } = shape.sizes();
-        let room = SCRATCH / (tile + sums).max(1);
-        let blocks = blocks_for(device, shape).min(room.min(most_blocks as usize) as u32).max(1);
+        let most = (SCRATCH / (tile + sums).max(1)).min(most_blocks as usize);
+        let blocks = blocks_for(device, shape).min(most as u32).max(1);
         let all = |bytes: usize| device.allocate((bytes * blocks as usize).max(1));
-        Ok(Self { step, score, tiles: all(tile)?, gradients: all(sums)?, blocks })
+        Ok(Self { step, score, room: all(tile)?, gradients: all(sums)?, blocks })
     }
 
     /// Starts a step.

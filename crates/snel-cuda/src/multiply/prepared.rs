@@ -13,6 +13,9 @@ use super::error::MultiplyError;
 use super::library::Library;
 use crate::settings::Precision;
 
+/// `CUBLAS_STATUS_NOT_SUPPORTED`.
+const NOT_SUPPORTED: Status = 15;
+
 /// `C = A B`, or `C += A B`, for several matrices at once. All lie column by column without gaps, and
 /// C is f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,7 +249,6 @@ impl Library {
             )
         };
         // It says so, too, where it knows no way.
-        const NOT_SUPPORTED: Status = 15;
         if status != NOT_SUPPORTED {
             self.done("cublasLtMatmulAlgoGetHeuristic", status)?;
         }

@@ -36,7 +36,7 @@ pub(super) fn prepare<D: Device>(
     let mut results = vec![0u32; elements];
     let mut first = Vec::new();
     // The odd number leaves a tail that no power of two divides.
-    for count in [1, most / 2 | 1, most] {
+    for count in [1, (most / 2) | 1, most] {
         let count = count.min(most);
         // SAFETY: there is room for `most` matrices of each.
         unsafe { device.multiply(&prepared, count, false, addresses)? };
