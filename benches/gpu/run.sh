@@ -12,8 +12,9 @@
 # `--quick` is a rehearsal with little work; with `--device cpu` it needs no GPU.
 #
 # Needs the NVIDIA driver and libnvrtc. Libraries are also looked for in a folder lib beside this script, in
-# /usr/local/cuda, and where pip puts them. Uses libnccl (2.30 for several ranks on one GPU),
-# compute-sanitizer, nvidia-smi and PyTorch where they are there, and says where they are not.
+# /usr/local/cuda, and where pip puts them. Uses libcublasLt (for wide layers), libnccl (2.30 for several
+# ranks on one GPU), compute-sanitizer, nvidia-smi and PyTorch where they are there, and says where they are
+# not.
 # Made by benches/gpu/pack.sh.
 set -uo pipefail
 from=$PWD
@@ -69,7 +70,7 @@ add_libraries() {
     while IFS= read -r folder; do folders+=("$folder"); done < <(python3 -c '
 import glob, site
 for place in [*site.getsitepackages(), site.getusersitepackages()]:
-    for name in ("libnvrtc.so.*", "libnccl.so.2"):
+    for name in ("libnvrtc.so.*", "libcublasLt.so.*", "libnccl.so.2"):
         for file in glob.glob(f"{place}/nvidia/*/lib/{name}"):
             print(file.rsplit("/", 1)[0])' 2> /dev/null | sort -ru)
     for folder in "${folders[@]}"; do

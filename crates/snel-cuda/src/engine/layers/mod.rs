@@ -17,7 +17,7 @@ use products::Products;
 
 use super::setup::{SCRATCH, blocks_for, grow};
 use crate::arguments::{
-    Chunk, ChunkExtent, ChunkTally, LayerArguments, ScoreArguments, StepArguments,
+    Chunk, ChunkExtent, ChunkTally, LayerArguments, ScoreArguments, Scored, StepArguments,
 };
 use crate::device::{Device, DeviceError, Grid, Memory};
 use crate::settings::Settings;
@@ -158,7 +158,7 @@ impl<D: Device> Layers<D> {
             let n_chunks = products.most.min((chunks.len() - i) as u32);
             let mut piece = self.arguments(shape, &products, whole, n_chunks);
             piece.step.chunks = self.chunks.address() + (i * size_of::<Chunk>()) as u64;
-            piece.scored = scored + u64::from(begin) * size_of::<crate::arguments::Scored>() as u64;
+            piece.scored = scored + u64::from(begin) * size_of::<Scored>() as u64;
             if is_sample != 0 {
                 piece.drawn = points + u64::from(begin) * (4 * shape.levels[0]) as u64;
             }
