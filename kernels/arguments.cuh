@@ -139,9 +139,38 @@ struct UpdateArguments {
     double clip_norm;        // infinite if there is none
 };
 
+// Of a chunk's gradient, layer by layer: bits of the largest finite magnitude, and the number of
+// values that are not finite.
+struct ChunkExtent {
+    u32 largest, not_finite;
+};
+
+// For all kernels that work layer by layer, on some chunks of `chunk_rows` rows each at a time. Rows
+// of a level's values are padded to 16, rows of a chunk to a tile.
+struct LayerArguments {
+    StepArguments step;      // chunks, tallies: those of these chunks; n_chunks: how many there are
+    float* points;           // in float; the values of level 0 if parts are float
+    unsigned char* values;   // of all levels, each part by itself
+    unsigned char* slopes;   // of hidden levels, later cotangents of their sums
+    float* product;          // sums of a level before the activation, or cotangents of its values
+    float* log_base;         // one a row, as the next three
+    float* log_proposal;
+    float* energies;
+    float* cotangents;
+    float* gradients;        // GRADIENT_FLOATS a chunk
+    ChunkExtent* extents;    // one a chunk
+    float* drawn;            // where drawn points go, DIM values each, or null
+    Scored* scored;          // where scores go, or null
+    u64 rows;                // room for so many, all chunks together
+    u32 chunk_rows;
+    int layer;               // of the kernels that are for one layer
+};
+
 // How much memory the kernels of this shape expect, for a host that computed it by itself.
 struct SizesArguments {
-    u64* sizes;  // shared memory, packed, tile, sum slots, parameters
+    // Shared memory, packed, tile, sum slots, parameters; layer by layer instead of the middle one
+    // bytes of a row, and floats of a chunk's gradient.
+    u64* sizes;
 };
 
 static_assert(sizeof(DensityNode) == 56 && sizeof(Density) == 24 && sizeof(Model) == 80, "twin");
@@ -149,5 +178,6 @@ static_assert(sizeof(Chunk) == 16 && sizeof(ChunkTally) == 64 && sizeof(Scored) 
 static_assert(sizeof(StepArguments) == 176 && sizeof(ScoreArguments) == 120, "twin");
 static_assert(sizeof(Control) == 24 && sizeof(StepReport) == 24, "twin");
 static_assert(sizeof(VerdictArguments) == 32 && sizeof(UpdateArguments) == 144, "twin");
+static_assert(sizeof(LayerArguments) == 288 && sizeof(ChunkExtent) == 8, "twin");
 
 }  // namespace snel

@@ -34,16 +34,22 @@ __device__ __forceinline__ void for_each_value(Sums& sums, float b, F&& f) {
     if (threadIdx.x == 0) f(B_OFFSET, b);
 }
 
-// Adds this thread's extent to the block's, which is zero. A barrier follows.
-__device__ __forceinline__ void share_extent(Sums& sums, float b, Shared& shared) {
-    Extent extent;
-    for_each_value(sums, b, [&](int, float value) { extent.add(value); });
+// That of all lanes of a warp, in each.
+__device__ __forceinline__ Extent extent_of_warp(Extent extent) {
 #pragma unroll
     for (int mask = WARP / 2; mask > 0; mask /= 2) {
         const u32 other = __shfl_xor_sync(0xffffffffu, extent.largest, mask);
         extent.largest = other > extent.largest ? other : extent.largest;
         extent.not_finite += __shfl_xor_sync(0xffffffffu, extent.not_finite, mask);
     }
+    return extent;
+}
+
+// Adds this thread's extent to the block's, which is zero. A barrier follows.
+__device__ __forceinline__ void share_extent(Sums& sums, float b, Shared& shared) {
+    Extent extent;
+    for_each_value(sums, b, [&](int, float value) { extent.add(value); });
+    extent = extent_of_warp(extent);
     if (lane_of() == 0) {
         atomicMax(&shared.largest, extent.largest);
         atomicAdd(&shared.not_finite, extent.not_finite);

@@ -4,7 +4,8 @@
 // them, may be empty), SNEL_ACTIVATION, SNEL_RESIDUAL, SNEL_PRECISION, SNEL_TILE (points of a
 // tile, a multiple of 16), SNEL_THREADS (of a block, whole warps, at least a tile),
 // SNEL_WEIGHTS_SHARED and SNEL_TILES_SHARED (where operands are kept: 1 in shared memory, 0 in
-// global), SNEL_SUMS_IN_REGISTERS (where a chunk's gradient is kept).
+// global), SNEL_SUMS_IN_REGISTERS (where a chunk's gradient is kept), SNEL_LAYERWISE (1 if layers are
+// made one after the other for many points at once, by products that are no kernels of ours).
 //
 // Level 0 is the point, level i the output of hidden layer i; layer i goes from level i - 1 to i.
 // Everything is padded to 16 with zeros, so that matrix fragments are whole.
@@ -26,6 +27,7 @@ constexpr int WARPS = THREADS / WARP;
 constexpr bool WEIGHTS_SHARED = SNEL_WEIGHTS_SHARED;
 constexpr bool TILES_SHARED = SNEL_TILES_SHARED;
 constexpr bool SUMS_IN_REGISTERS = SNEL_SUMS_IN_REGISTERS;
+constexpr bool LAYERWISE = SNEL_LAYERWISE;
 
 static_assert(TILE % 16 == 0 && THREADS % WARP == 0 && THREADS >= TILE, "see shape.rs");
 
@@ -72,8 +74,10 @@ __host__ __device__ constexpr bool residual(int layer) {
 }
 
 // Distance of the rows of a level's values, and of the weights that read them: 16 bytes more than
-// a row, so that the same column of neighbouring rows is in different banks.
+// a row, so that the same column of neighbouring rows is in different banks. In global memory, layer
+// by layer, no more than a row.
 __host__ __device__ constexpr int stride(int level) {
+    if (LAYERWISE) return padded_width(level);
     return padded_width(level) + (level > 0 && PRECISION == BF16 ? 8 : 4);
 }
 __host__ __device__ constexpr int stored_bytes(int level) {
@@ -94,12 +98,21 @@ constexpr int OUTPUT_OFFSET = weight_offset(LAYERS + 1);
 constexpr int B_OFFSET = OUTPUT_OFFSET + width(LAYERS);
 constexpr int PARAMETERS = B_OFFSET + 1;
 
+// Layer by layer, operands are made of parts of PART_BYTES: one float, one bf16, or where energies
+// want more than that, two bf16, what the first leaves in the second. The parts of a level's values,
+// and of the weights that read them.
+constexpr int PART_BYTES = PRECISION == BF16 || PRECISION == BF16X3 ? 2 : 4;
+__host__ __device__ constexpr int parts(int level) {
+    return PRECISION == BF16X3 || (PRECISION == BF16 && level == 0) ? 2 : 1;
+}
+
 // The packed copy of the parameters: weights padded as operands, then biases and output weight
 // as padded floats. Bytes.
 __host__ __device__ constexpr int packed_weight(int layer) {
     int offset = 0;
     for (int i = 1; i < layer; i++) {
-        offset += padded_width(i) * stride(i - 1) * stored_bytes(i - 1);
+        const int bytes = LAYERWISE ? parts(i - 1) * PART_BYTES : stored_bytes(i - 1);
+        offset += padded_width(i) * stride(i - 1) * bytes;
     }
     return offset;
 }

@@ -3,8 +3,9 @@
 // Reading order: shape (what is known when this is compiled), tile (a block's memory), step (a
 // block's work), then what it does to a tile: sample, energy, objective, gradient, exact. product
 // and fragment make the matrix products of energy and gradient; primitives holds the instructions.
-// After a step, verdict looks at the sums and update moves the parameters.
-#include "step.cuh"
+// After a step, verdict looks at the sums and update moves the parameters. Layers that are too wide
+// for a tile are made one by one: layerwise, and layerwise_gradient on the way back.
+#include "layerwise_gradient.cuh"
 #include "update.cuh"
 
 namespace snel {
@@ -41,11 +42,17 @@ extern "C" __global__ void snel_pack(snel::PackArguments a) {
     const int own = blockIdx.x * blockDim.x + threadIdx.x, all = gridDim.x * blockDim.x;
     ascending<1, LAYERS>([&](auto layer) {
         constexpr int LAYER = decltype(layer)::value;
-        pack_weight<LAYER>(a, own, all);
+        if constexpr (LAYERWISE) {
+            pack_parts<LAYER>(a, own, all);
+        } else {
+            pack_weight<LAYER>(a, own, all);
+        }
         pack_vector(a, LAYER, bias_offset(LAYER), packed_vector(LAYER), own, all);
     });
     pack_vector(a, LAYERS, OUTPUT_OFFSET, packed_vector(LAYERS + 1), own, all);
 }
+
+#if !SNEL_LAYERWISE
 
 extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
     snel_step(snel::StepArguments a) {
@@ -96,6 +103,51 @@ extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
     }
 }
 
+#else
+
+extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
+    snel_points(snel::LayerArguments a) {
+    const snel::u32 tiles = a.chunk_rows / snel::TILE * a.step.n_chunks;
+    for (snel::u32 tile = blockIdx.x; tile < tiles; tile += gridDim.x) snel::points_of_tile(a, tile);
+}
+
+extern "C" __global__ void snel_activate(snel::LayerArguments a) {
+    using namespace snel;
+    for_layer<1, LAYERS>(a.layer, [&](auto layer) { activate_layer<decltype(layer)::value>(a); });
+}
+
+extern "C" __global__ void snel_energies(snel::LayerArguments a) { snel::energies_of_rows(a); }
+
+extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
+    snel_weigh(snel::LayerArguments a) {
+    if (a.step.control->stalled != 0) return;
+    const double b = a.step.model.parameters[snel::B_OFFSET];
+    for (snel::u32 index = blockIdx.x; index < a.step.n_chunks; index += gridDim.x) {
+        snel::weigh_chunk(a, index, b);
+    }
+}
+
+extern "C" __global__ void snel_slopes(snel::LayerArguments a) {
+    using namespace snel;
+    for_layer<1, LAYERS>(a.layer, [&](auto layer) { slope_layer<decltype(layer)::value>(a); });
+}
+
+// The gradient of the bias of a layer, or behind the last one of the output weight.
+extern "C" __global__ void snel_vectors(snel::LayerArguments a) {
+    using namespace snel;
+    for_layer<1, LAYERS>(a.layer, [&](auto layer) { bias_gradient<decltype(layer)::value>(a); });
+    if (a.layer > LAYERS) output_gradient(a);
+}
+
+extern "C" __global__ void snel_extents(snel::LayerArguments a) { snel::extent_of_slice(a); }
+
+extern "C" __global__ void snel_add(snel::LayerArguments a) {
+    if (a.step.control->stalled != 0) return;
+    snel::add_chunks(a, blockIdx.x * blockDim.x + threadIdx.x, gridDim.x * blockDim.x);
+}
+
+#endif
+
 extern "C" __global__ void snel_verdict(snel::VerdictArguments a) {
     if (blockIdx.x == 0 && threadIdx.x == 0) snel::judge(a);
 }
@@ -124,7 +176,7 @@ extern "C" __global__ void snel_sizes(snel::SizesArguments a) {
     if (blockIdx.x != 0 || threadIdx.x != 0) return;
     a.sizes[0] = SHARED_BYTES;
     a.sizes[1] = PACKED_BYTES;
-    a.sizes[2] = TILES_SHARED ? 0 : TILE_BYTES;
-    a.sizes[3] = SUMS_IN_REGISTERS ? 0 : SUM_SLOTS;
+    a.sizes[2] = LAYERWISE ? ROW_BYTES : TILES_SHARED ? 0 : TILE_BYTES;
+    a.sizes[3] = LAYERWISE ? GRADIENT_FLOATS : SUMS_IN_REGISTERS ? 0 : SUM_SLOTS;
     a.sizes[4] = PARAMETERS;
 }

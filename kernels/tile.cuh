@@ -22,7 +22,7 @@ struct Shared {
 constexpr int VECTORS_AT = (sizeof(Shared) + 127) / 128 * 128;
 constexpr int WEIGHTS_AT = VECTORS_AT + (4 * VECTORS + 127) / 128 * 128;
 constexpr int TILES_AT = WEIGHTS_AT + (WEIGHTS_SHARED ? (PACKED_VECTORS + 127) / 128 * 128 : 0);
-constexpr int SHARED_BYTES = TILES_AT + (TILES_SHARED ? TILE_BYTES : 0);
+constexpr int SHARED_BYTES = LAYERWISE ? VECTORS_AT : TILES_AT + (TILES_SHARED ? TILE_BYTES : 0);
 
 // Values of hidden levels are stored as float or bf16.
 __device__ __forceinline__ float value_of(float v) { return v; }
@@ -49,6 +49,13 @@ struct Block {
           weights(WEIGHTS_SHARED ? dynamic_shared() + WEIGHTS_AT : model.packed),
           tile(TILES_SHARED ? dynamic_shared() + TILES_AT
                             : model.tiles + static_cast<u64>(blockIdx.x) * TILE_BYTES) {}
+
+    // Of points alone: those of a tile begin at `points`.
+    __device__ __forceinline__ explicit Block(float* points)
+        : shared(*reinterpret_cast<Shared*>(dynamic_shared())),
+          vectors(nullptr),
+          weights(nullptr),
+          tile(reinterpret_cast<unsigned char*>(points)) {}
 
     // Brings the packed parameters in. A barrier after it is the caller's.
     __device__ __forceinline__ void load_parameters(const Model& model) const {

@@ -4,8 +4,8 @@
 #
 #   benches/gpu/pack.sh [LIBRARY...]
 #
-# Files named here, as libnvrtc.so.13 or libnccl.so.2 for a machine that lacks them, go into a folder
-# that run.sh looks for libraries in. NVRTC needs its libnvrtc-builtins beside it.
+# Files named here, as libnvrtc.so.13, libcublasLt.so.13 or libnccl.so.2 for a machine that lacks them, go
+# into a folder that run.sh looks for libraries in. NVRTC needs its libnvrtc-builtins beside it.
 set -euo pipefail
 libraries=()
 for library in "$@"; do libraries+=("$(realpath -s "$library")"); done

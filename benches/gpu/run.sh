@@ -12,8 +12,9 @@
 # `--quick` is a rehearsal with little work; with `--device cpu` it needs no GPU.
 #
 # Needs the NVIDIA driver and libnvrtc. Libraries are also looked for in a folder lib beside this script, in
-# /usr/local/cuda, and where pip puts them. Uses libnccl (2.30 for several ranks on one GPU),
-# compute-sanitizer, nvidia-smi and PyTorch where they are there, and says where they are not.
+# /usr/local/cuda, and where pip puts them. Uses libcublasLt (for wide layers), libnccl (2.30 for several
+# ranks on one GPU), compute-sanitizer, nvidia-smi and PyTorch where they are there, and says where they are
+# not.
 # Made by benches/gpu/pack.sh.
 set -uo pipefail
 from=$PWD
@@ -69,7 +70,7 @@ add_libraries() {
     while IFS= read -r folder; do folders+=("$folder"); done < <(python3 -c '
 import glob, site
 for place in [*site.getsitepackages(), site.getusersitepackages()]:
-    for name in ("libnvrtc.so.*", "libnccl.so.2"):
+    for name in ("libnvrtc.so.*", "libcublasLt.so.*", "libnccl.so.2"):
         for file in glob.glob(f"{place}/nvidia/*/lib/{name}"):
             print(file.rsplit("/", 1)[0])' 2> /dev/null | sort -ru)
     for folder in "${folders[@]}"; do
@@ -175,8 +176,11 @@ tests() {
     check lanes 40 tests/lanes "${gently[@]}"
     check driver 40 tests/driver "${gently[@]}"
     # The list that the emulator is tested with. Most of its time goes to the compiler.
-    check on-gpu 200 tests/on_gpu --test-threads 4 --nocapture --skip worlds:: --skip repeats:: --skip rehearsal::
+    check on-gpu 200 tests/on_gpu --test-threads 4 --nocapture --skip worlds:: --skip repeats:: --skip rehearsal:: \
+        --skip layers::
     same_hash
+    # The same layer by layer, where there is cuBLASLt.
+    check layers 100 tests/on_gpu --test-threads 4 --nocapture layers::
     check repeats 90 tests/on_gpu "${gently[@]}" repeats::
     # NCCL between processes on one GPU: their digests are compared with that of one process.
     check worlds 120 tests/on_gpu "${gently[@]}" worlds::

@@ -28,8 +28,19 @@ constexpr Entry entry(const char* name) {
 
 const Entry ENTRIES[] = {
     entry<snel::PackArguments, snel_pack>("snel_pack"),
+#if SNEL_LAYERWISE
+    entry<snel::LayerArguments, snel_points>("snel_points"),
+    entry<snel::LayerArguments, snel_activate>("snel_activate"),
+    entry<snel::LayerArguments, snel_energies>("snel_energies"),
+    entry<snel::LayerArguments, snel_weigh>("snel_weigh"),
+    entry<snel::LayerArguments, snel_slopes>("snel_slopes"),
+    entry<snel::LayerArguments, snel_vectors>("snel_vectors"),
+    entry<snel::LayerArguments, snel_extents>("snel_extents"),
+    entry<snel::LayerArguments, snel_add>("snel_add"),
+#else
     entry<snel::StepArguments, snel_step>("snel_step"),
     entry<snel::ScoreArguments, snel_score>("snel_score"),
+#endif
     entry<snel::VerdictArguments, snel_verdict>("snel_verdict"),
     entry<snel::UpdateArguments, snel_norm>("snel_norm"),
     entry<snel::UpdateArguments, snel_update>("snel_update"),

@@ -37,6 +37,15 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+/// Products that are rounded more coarsely than f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coarse {
+    /// How they are made, as users name it.
+    pub precision: &'static str,
+    /// The cheapest finer way.
+    pub finer: &'static str,
+}
+
 /// A point's energy and log-densities, nats.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Scored {
@@ -177,6 +186,12 @@ pub trait Engine: Send {
 
 /// The arithmetic of a density model: training, and densities of points.
 pub trait DensityEngine: Engine {
+    /// Says so if products are coarser than f32: whoever uses the engine then compares its energies
+    /// with exact ones once in a while ([`crate::precision`]).
+    fn coarse(&self) -> Option<Coarse> {
+        None
+    }
+
     /// Energies and log-densities of the points `x` (`out.len() * D` values, row-major).
     fn score(&self, x: &[f32], out: &mut [Scored]);
 

@@ -24,6 +24,7 @@ pub mod optim;
 pub mod partial;
 pub mod philox;
 pub mod plan;
+pub mod precision;
 pub mod problem;
 pub mod reference;
 pub mod rows;

@@ -178,6 +178,34 @@ pub(crate) struct UpdateArguments {
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct ChunkExtent {
+    pub(crate) largest: u32,
+    pub(crate) not_finite: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct LayerArguments {
+    pub(crate) step: StepArguments,
+    pub(crate) points: u64,
+    pub(crate) values: u64,
+    pub(crate) slopes: u64,
+    pub(crate) product: u64,
+    pub(crate) log_base: u64,
+    pub(crate) log_proposal: u64,
+    pub(crate) energies: u64,
+    pub(crate) cotangents: u64,
+    pub(crate) gradients: u64,
+    pub(crate) extents: u64,
+    pub(crate) drawn: u64,
+    pub(crate) scored: u64,
+    pub(crate) rows: u64,
+    pub(crate) chunk_rows: u32,
+    pub(crate) layer: i32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct SizesArguments {
     pub(crate) sizes: u64,
 }
@@ -189,3 +217,4 @@ const _: () = assert!(size_of::<ChunkTally>() == 64 && size_of::<Scored>() == 12
 const _: () = assert!(size_of::<StepArguments>() == 176 && size_of::<ScoreArguments>() == 120);
 const _: () = assert!(size_of::<Control>() == 24 && size_of::<StepReport>() == 24);
 const _: () = assert!(size_of::<VerdictArguments>() == 32 && size_of::<UpdateArguments>() == 144);
+const _: () = assert!(size_of::<LayerArguments>() == 288 && size_of::<ChunkExtent>() == 8);

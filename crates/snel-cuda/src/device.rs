@@ -9,6 +9,8 @@
 
 use std::error::Error;
 
+use crate::multiply::Product;
+
 /// What to compile: the kernel sources, specialised by definitions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Program {
@@ -74,6 +76,8 @@ pub trait Device: Send {
     type Memory: Memory;
     /// A compiled kernel.
     type Kernel: Send;
+    /// A product of large matrices, and how it is made.
+    type Product: Send;
 
     /// Its name for people.
     fn name(&self) -> &str;
@@ -96,6 +100,15 @@ pub trait Device: Send {
         program: &Program,
         names: &[&str],
     ) -> Result<Vec<Self::Kernel>, DeviceError>;
+
+    /// What multiplies large matrices, with its version, on which bits depend. None if nothing does.
+    fn multiplier(&mut self) -> Option<String>;
+
+    /// Looks up how to make `product` for `most` matrices; fewer are made in the same way.
+    ///
+    /// # Errors
+    /// [`DeviceError::Failed`], also without a multiplier.
+    fn prepare(&mut self, product: &Product, most: u32) -> Result<Self::Product, DeviceError>;
 
     /// Memory of `bytes` bytes, all zero.
     ///
@@ -135,5 +148,22 @@ pub trait Device: Send {
         kernel: &Self::Kernel,
         grid: Grid,
         arguments: &[u8],
+    ) -> Result<(), DeviceError>;
+
+    /// Starts `C = A B`, or `C += A B`, of the first `count` matrices at these addresses of A, B and C.
+    ///
+    /// # Safety
+    /// As for [`Self::launch`]; there are so many matrices of the product's shape, and `count` is not
+    /// more than it was prepared for.
+    ///
+    /// # Errors
+    /// [`DeviceError::Failed`].
+    #[allow(unsafe_code)]
+    unsafe fn multiply(
+        &self,
+        product: &Self::Product,
+        count: u32,
+        accumulate: bool,
+        addresses: [u64; 3],
     ) -> Result<(), DeviceError>;
 }

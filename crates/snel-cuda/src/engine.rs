@@ -10,9 +10,11 @@
 //! the last state that could be had, and the next [`Engine::accumulate`] returns the error.
 
 mod batch;
+mod layers;
 mod machine;
 mod session;
 mod setup;
+mod tiles;
 mod update;
 mod work;
 
@@ -21,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use snel_core::chunks::ChunkSet;
 use snel_core::engine::{
-    DensityEngine, Engine, EngineError, Fingerprint, Head, SampleSet, Scored, StepOutcome,
+    Coarse, DensityEngine, Engine, EngineError, Fingerprint, Head, SampleSet, Scored, StepOutcome,
 };
 use snel_core::optim::Applied;
 use snel_core::partial::{Partial, Reduced};
@@ -46,6 +48,8 @@ pub struct CudaEngine<D: Device> {
     rows: Arc<dyn Rows>,
     shape: Shape,
     architecture: String,
+    /// What multiplies matrices, layer by layer.
+    multiplier: Option<String>,
     /// Locked by methods that share the engine; a step has it to itself.
     session: Mutex<Session<D>>,
 }
@@ -83,17 +87,21 @@ impl<D: Device> CudaEngine<D> {
     pub fn new(
         problem: Arc<Problem>,
         rows: Arc<dyn Rows>,
-        device: D,
+        mut device: D,
         settings: &Settings,
     ) -> Result<Self, CudaError> {
         let energy = &problem.model.energy;
-        let shape = Shape::plan(energy, settings, device.shared_memory() as usize)?;
+        let wanted = settings.layerwise.unwrap_or_else(|| Shape::is_wide(energy));
+        let multiplier = if wanted { device.multiplier() } else { None };
+        let settings = Settings { layerwise: Some(multiplier.is_some()), ..*settings };
+        let shape = Shape::plan(energy, &settings, device.shared_memory() as usize)?;
         let has_base = problem.model.base_density().is_some();
         let state = State::new(energy.initial_parameters(problem.seed, has_base));
         let architecture = device.architecture().to_owned();
-        let machine = Machine::new(device, &shape, &problem, settings.blocks)?;
+        let machine = Machine::new(device, &shape, &problem, &settings)?;
         let session = Mutex::new(Session::new(machine, state, &problem));
-        Ok(Self { problem, rows, shape, architecture, session })
+        let multiplier = multiplier.filter(|_| shape.layerwise);
+        Ok(Self { problem, rows, shape, architecture, multiplier, session })
     }
 
     /// The shape that the kernels were compiled for.
@@ -144,9 +152,11 @@ impl<D: Device> Engine for CudaEngine<D> {
     fn fingerprint(&self) -> Fingerprint {
         let Shape { precision, tile, .. } = self.shape;
         let (architecture, hash) = (&self.architecture, sources::hash());
+        let way = self.multiplier.as_ref().map(|name| format!(" layers by {name}"));
+        let way = way.unwrap_or_default();
         Fingerprint {
             engine: "cuda".to_owned(),
-            arithmetic: format!("{architecture} {precision} tile {tile} sources {hash:016x}"),
+            arithmetic: format!("{architecture} {precision} tile {tile}{way} sources {hash:016x}"),
             revision: 1,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -226,6 +236,11 @@ impl<D: Device> Engine for CudaEngine<D> {
 }
 
 impl<D: Device> DensityEngine for CudaEngine<D> {
+    fn coarse(&self) -> Option<Coarse> {
+        let precision = self.shape.precision;
+        precision.finer().map(|finer| Coarse { precision: precision.name(), finer: finer.name() })
+    }
+
     fn score(&self, x: &[f32], out: &mut [Scored]) {
         self.score_pieces(&mut x.to_vec(), out, |machine, _, x, out| machine.score(x, out));
     }

@@ -7,13 +7,15 @@
 //! Reading order: `device` is all that the engine asks of a machine; `shape` decides what kernels
 //! are compiled for, `sources` holds them, `arguments` and `density` are what they are given;
 //! `engine` implements the step. What kernels do begins in `kernels/snel.cu`. `driver` is the machine
-//! that is a GPU, and `open` makes an engine on one; `nccl` sums between machines.
+//! that is a GPU, and `open` makes an engine on one; `multiply` is for layers that are too wide for
+//! the kernels, and `nccl` sums between machines.
 
 mod arguments;
 mod density;
 pub mod device;
 pub mod driver;
 mod engine;
+pub mod multiply;
 pub mod nccl;
 pub mod open;
 mod settings;

@@ -20,16 +20,31 @@ pub enum Precision {
 impl Precision {
     /// Every precision, for tests that must cover all.
     pub const ALL: [Self; 4] = [Self::Fp32, Self::Tf32, Self::Bf16x3, Self::Bf16];
-}
 
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Fp32 => "fp32",
             Self::Tf32 => "tf32",
             Self::Bf16x3 => "bf16x3",
             Self::Bf16 => "bf16",
-        })
+        }
+    }
+
+    /// The next one whose energies are much more exact, and cheapest of those: that of split bf16
+    /// from both bf16 and tf32, since its gradients cost what those of bf16 do.
+    pub const fn finer(self) -> Option<Self> {
+        match self {
+            Self::Bf16 | Self::Tf32 => Some(Self::Bf16x3),
+            Self::Bf16x3 => Some(Self::Fp32),
+            Self::Fp32 => None,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -42,7 +57,7 @@ impl FromStr for Precision {
     type Err = UnknownPrecision;
 
     fn from_str(name: &str) -> Result<Self, UnknownPrecision> {
-        Self::ALL.into_iter().find(|p| p.to_string() == name).ok_or(UnknownPrecision)
+        Self::ALL.into_iter().find(|p| p.name() == name).ok_or(UnknownPrecision)
     }
 }
 
@@ -70,6 +85,11 @@ pub struct Settings {
     pub placement: Option<Placement>,
     /// Most blocks of a launch.
     pub blocks: Option<u32>,
+    /// Layer by layer, by products of large matrices; else tile by tile. Bits depend on it. The
+    /// engine's choice is the former where a layer has more than 256 units and the device multiplies.
+    pub layerwise: Option<bool>,
+    /// Rows that are in work at a time, layer by layer; a chunk at least. No bit depends on it.
+    pub rows: Option<usize>,
 }
 
 /// Why there are no kernels for a shape.

@@ -14,6 +14,12 @@ const WARP: usize = 32;
 /// Floats of a chunk's gradient that a thread may keep in registers: what the compiler manages
 /// without spilling, with 128 threads or 256.
 const REGISTER_SLOTS: usize = 80;
+/// From here on a layer's products are too large for tiles: its weight fits no shared memory in any
+/// precision.
+const WIDE: usize = 257;
+/// Points that a block weighs at a time, and threads, layer by layer.
+const LAYERWISE_TILE: usize = 128;
+const LAYERWISE_THREADS: usize = 256;
 
 /// A shape: all that kernels are specialised on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub struct Shape {
     pub threads: usize,
     /// Where operands are kept.
     pub placement: Placement,
+    /// Layer by layer; else tile by tile.
+    pub layerwise: bool,
 }
 
 /// Bytes, and numbers, that the kernels of a shape expect.
@@ -41,8 +49,10 @@ pub(crate) struct Sizes {
     pub(crate) packed: usize,
     /// The tile of a block, if it is in global memory.
     pub(crate) tile: usize,
-    /// The gradient of a block, if it is in global memory.
+    /// The gradient of a block, if it is in global memory; layer by layer, of a chunk.
     pub(crate) sums: usize,
+    /// Layer by layer, values and slopes of a point.
+    pub(crate) row: usize,
     /// Length of the flat vector.
     pub(crate) parameters: usize,
 }
@@ -76,6 +86,7 @@ impl Shape {
                 tile,
                 threads,
                 placement: Placement { weights_shared, tiles_shared, sums_in_registers: false },
+                layerwise: false,
             };
             shape.placement.sums_in_registers = shape.sum_slots() <= REGISTER_SLOTS;
             if let Some(placement) = settings.placement {
@@ -83,6 +94,16 @@ impl Shape {
             }
             shape
         };
+        if settings.layerwise == Some(true) && !widths.is_empty() {
+            let mut shape = with(LAYERWISE_TILE, false, false);
+            shape.placement.sums_in_registers = false;
+            shape.layerwise = true;
+            shape.threads = settings.threads.unwrap_or(LAYERWISE_THREADS);
+            shape.check()?;
+            let needed = shape.sizes().shared;
+            let fits = needed <= available;
+            return fits.then_some(shape).ok_or(ShapeError::SharedMemory { needed, available });
+        }
         // From the fastest to the one that always fits.
         let choices = [
             with(64, true, true),
@@ -99,6 +120,11 @@ impl Shape {
         let fits = |shape: &&Self| shape.sizes().shared <= available;
         let found = choices.iter().find(fits).cloned();
         found.ok_or(ShapeError::SharedMemory { needed, available })
+    }
+
+    /// Whether `energy` has a layer for which products of large matrices are faster than tiles.
+    pub(crate) fn is_wide(energy: &Energy) -> bool {
+        matches!(energy, Energy::Mlp { widths, .. } if widths.iter().any(|&width| width >= WIDE))
     }
 
     fn check(&self) -> Result<(), ShapeError> {
@@ -144,6 +170,7 @@ impl Shape {
             ("SNEL_WEIGHTS_SHARED", number(weights_shared.into())),
             ("SNEL_TILES_SHARED", number(tiles_shared.into())),
             ("SNEL_SUMS_IN_REGISTERS", number(sums_in_registers.into())),
+            ("SNEL_LAYERWISE", number(self.layerwise.into())),
         ];
         let definitions = definitions.map(|(name, value)| (name.to_owned(), value));
         Program { definitions: definitions.into() }
@@ -156,30 +183,47 @@ impl Shape {
 
     /// Memory that the kernels expect.
     pub(crate) fn sizes(&self) -> Sizes {
+        if self.layerwise { self.layerwise_sizes() } else { self.tiled_sizes() }
+    }
+
+    fn tiled_sizes(&self) -> Sizes {
         let Placement { weights_shared, tiles_shared, sums_in_registers } = self.placement;
         let weights: usize = (1..self.levels.len())
             .map(|i| padded(self.levels[i]) * self.stride(i - 1) * self.stored_bytes(i - 1))
             .sum();
-        let last = padded(self.levels[self.levels.len() - 1]);
-        let vectors = 4 * (self.levels[1..].iter().map(|&w| padded(w)).sum::<usize>() + last);
+        let vectors = 4 * self.vectors();
         let rows = |level: usize| self.tile * self.stride(level) * self.stored_bytes(level);
         let tile = rows(0) + 2 * (1..self.levels.len()).map(rows).sum::<usize>();
-        let warps = self.threads / WARP;
-        // The struct Shared: three words, 28 bytes a point, 48 a warp, aligned to 8.
-        let control = 16 + 28 * self.tile + 48 * warps;
+        let control = self.control();
         let up = |bytes: usize| bytes.next_multiple_of(128);
         let shared = up(control)
             + up(vectors)
             + if weights_shared { up(weights) } else { 0 }
             + if tiles_shared { tile } else { 0 };
-        let hidden: usize = self.levels.windows(2).map(|w| w[1] * w[0] + w[1]).sum();
         Sizes {
             shared,
             packed: weights + vectors,
             tile: if tiles_shared { 0 } else { tile },
             sums: if sums_in_registers { 0 } else { 4 * self.threads * self.sum_slots() },
-            parameters: hidden + self.levels[self.levels.len() - 1] + 1,
+            row: 0,
+            parameters: self.parameters(),
         }
+    }
+
+    fn parameters(&self) -> usize {
+        let hidden: usize = self.levels.windows(2).map(|w| w[1] * w[0] + w[1]).sum();
+        hidden + self.levels[self.levels.len() - 1] + 1
+    }
+
+    /// Floats of biases and output weight, padded.
+    fn vectors(&self) -> usize {
+        let last = padded(self.levels[self.levels.len() - 1]);
+        self.levels[1..].iter().map(|&w| padded(w)).sum::<usize>() + last
+    }
+
+    /// The struct Shared: three words, 28 bytes a point, 48 a warp, aligned to 8.
+    fn control(&self) -> usize {
+        16 + 28 * self.tile + 48 * (self.threads / WARP)
     }
 
     /// Floats of a chunk's gradient that a thread owns.
@@ -217,5 +261,6 @@ fn threads_for(levels: &[usize], tile: usize) -> usize {
     (WARP * blocks.clamp(4, 8)).max(tile.next_multiple_of(WARP))
 }
 
+mod layerwise;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,8 @@ files![
     "exact.cuh",
     "fragment.cuh",
     "gradient.cuh",
+    "layerwise.cuh",
+    "layerwise_gradient.cuh",
     "normal.cuh",
     "objective.cuh",
     "philox.cuh",

@@ -14,6 +14,7 @@ use snel_cuda::driver::library::Library;
 use snel_cuda::driver::nvrtc::{Nvrtc, NvrtcError};
 use snel_cuda::driver::target::Target;
 use snel_cuda::driver::{Gpu, GpuKernel, OpenError, gpus};
+use snel_cuda::multiply::{self, MultiplyError};
 
 const SOURCES: Sources = &[
     (
@@ -152,6 +153,19 @@ fn a_machine_without_a_driver_is_told_what_to_install() {
         assert!(matches!(&error, OpenError::Missing(m) if m.library == Library::Driver), "{error}");
         let text = error.to_string();
         assert!(text.contains("libcuda.so.1") && text.contains("install the driver"), "{text}");
+    }
+}
+
+/// A machine without cuBLASLt is told what to install; one with it may still lack a GPU to use it on.
+#[test]
+fn a_machine_without_cublaslt_is_told_what_to_install() {
+    match multiply::Library::load() {
+        Ok(library) => assert!(library.name().starts_with("cuBLASLt 1"), "{}", library.name()),
+        Err(MultiplyError::Missing(missing)) => {
+            assert_eq!(missing.library, Library::CublasLt);
+            assert!(missing.to_string().contains("pip install nvidia-cublas"), "{missing}");
+        }
+        Err(error) => assert!(matches!(error, MultiplyError::Call { .. }), "{error}"),
     }
 }
 

@@ -251,15 +251,10 @@ impl StepBench {
         problem: Arc<Problem>,
         rows: Arc<dyn Rows>,
     ) -> Result<(Box<dyn DensityEngine>, Device), BenchError> {
-        let Compute { device, threads, .. } = self.compute;
-        if device != Device::Cpu {
-            let engine = self.compute.engine(problem.clone(), rows.clone())?;
-            if engine.fingerprint().engine != "cpu" {
-                let index = if let Device::Cuda(index) = device { index } else { 0 };
-                return Ok((engine, Device::Cuda(index)));
-            }
+        if let Some((index, engine)) = self.compute.on_gpu(&problem, &rows)? {
+            return Ok((engine, Device::Cuda(index)));
         }
-        let set = self.instruction_set;
+        let (threads, set) = (self.compute.threads, self.instruction_set);
         let engine = CpuEngine::with_instruction_set(problem, rows, threads, set)?;
         Ok((Box::new(engine), Device::Cpu))
     }

@@ -90,6 +90,9 @@ pub enum AnyEngine {
     Conditional(Box<dyn ConditionalEngine>),
 }
 
+/// An engine, and before it the number of the GPU that it is on.
+type OnGpu = (u32, Box<dyn DensityEngine>);
+
 impl Compute {
     /// An engine for `problem` on the training rows `rows`.
     ///
@@ -100,19 +103,10 @@ impl Compute {
         problem: Arc<Problem>,
         rows: Arc<dyn Rows>,
     ) -> Result<Box<dyn DensityEngine>, ComputeError> {
-        match self.device {
-            Device::Cpu => self.on_cpu(problem, rows),
-            Device::Cuda(index) => Ok(open(index, problem, rows, self.precision, self.say)?),
-            Device::Auto => {
-                match open(0, problem.clone(), rows.clone(), self.precision, self.say) {
-                    Ok(engine) => Ok(engine),
-                    Err(error) => {
-                        (self.say)(&format!("computing on the CPU: {error}"));
-                        self.on_cpu(problem, rows)
-                    }
-                }
-            }
-        }
+        Ok(match self.on_gpu(&problem, &rows)? {
+            Some((_, engine)) => engine,
+            None => Box::new(CpuEngine::new(problem, rows, self.threads)?),
+        })
     }
 
     /// An engine for a conditional problem on the training rows `rows`.
@@ -150,12 +144,27 @@ impl Compute {
         })
     }
 
-    fn on_cpu(
+    /// The engine on a GPU, with the GPU's number; none if it is the CPU that computes.
+    ///
+    /// # Errors
+    /// [`ComputeError::Cuda`]; none for [`Device::Auto`].
+    pub(crate) fn on_gpu(
         &self,
-        problem: Arc<Problem>,
-        rows: Arc<dyn Rows>,
-    ) -> Result<Box<dyn DensityEngine>, ComputeError> {
-        Ok(Box::new(CpuEngine::new(problem, rows, self.threads)?))
+        problem: &Arc<Problem>,
+        rows: &Arc<dyn Rows>,
+    ) -> Result<Option<OnGpu>, ComputeError> {
+        let open = |index| {
+            let engine = open(index, problem.clone(), rows.clone(), self.precision, self.say)?;
+            Ok::<_, EngineOpenError>(Some((index, engine)))
+        };
+        match self.device {
+            Device::Cpu => Ok(None),
+            Device::Cuda(index) => Ok(open(index)?),
+            Device::Auto => Ok(open(0).unwrap_or_else(|error| {
+                (self.say)(&format!("computing on the CPU: {error}"));
+                None
+            })),
+        }
     }
 }
 

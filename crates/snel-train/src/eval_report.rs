@@ -8,7 +8,7 @@ use snel_core::density::Density;
 use snel_core::density::fit;
 use snel_core::engine::{DensityEngine, SampleSet};
 use snel_core::philox::Stream;
-use snel_core::problem::Base;
+use snel_core::problem::{AnyModel, Base};
 use snel_core::rows::Rows;
 use snel_data::Dataset;
 
@@ -19,6 +19,7 @@ use crate::model_file::ModelFile;
 use crate::run::RunError;
 use crate::sample::{Annealed, Back};
 use crate::setup::some_rows;
+use crate::watch;
 
 /// The final evaluation of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,7 +116,10 @@ pub fn evaluate_run(
     let rows = rows_of(dataset, config.eval.split);
     let set = SampleSet { stream: Stream::Evaluation, step: 0 };
     let has_base = *model.header.model.base() != Base::None;
-    let evaluation = evaluate(engine, rows, set, config.eval.samples, has_base)?;
+    let mut evaluation = evaluate(engine, rows, set, config.eval.samples, has_base)?;
+    if let AnyModel::Density(shape) = &model.header.model {
+        evaluation.warnings.extend(watch::look(engine, &shape.energy).and_then(|w| w.warning()));
+    }
     let log_det = model.header.standardise.log_det();
     let original = Original::new(&evaluation, log_det);
     let yardstick = |name: &str, standardised: f64| Yardstick {

@@ -34,3 +34,4 @@ pub mod study;
 pub mod summary;
 pub mod trainee;
 pub mod trainer;
+pub mod watch;

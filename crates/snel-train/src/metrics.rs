@@ -1,6 +1,7 @@
 //! What a run reports while it trains, and who listens.
 
 use serde::{Deserialize, Serialize};
+use snel_core::precision::EnergyError;
 
 use crate::evaluate::Evaluation;
 
@@ -56,6 +57,12 @@ pub struct ValidationRecord {
     pub b: f64,
     /// The best lower bound so far.
     pub best: bool,
+    /// Standard deviation of the error of energies, nats, where products are coarser than f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_error: Option<f64>,
+    /// What that error does to `log Ẑ`, nats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_z_error: Option<f64>,
 }
 
 /// What a validation of any kind of model comes to; of a conditional one, means over the rows.
@@ -86,10 +93,13 @@ impl From<&Evaluation> for Validation {
 }
 
 impl ValidationRecord {
-    /// The record of `validation` after `step` steps.
-    pub fn new(step: u64, validation: &Validation, best: bool) -> Self {
+    /// The record of `validation` after `step` steps. `error` is that of the energies, where it is
+    /// watched.
+    pub fn new(step: u64, validation: &Validation, best: bool, error: Option<EnergyError>) -> Self {
         let Validation { lower, upper, ess_fraction, log_z, b } = *validation;
-        Self { step, lower, upper, ess_fraction, log_z, b, best }
+        let energy_error = error.map(|error| error.spread);
+        let log_z_error = error.map(|error| error.log_z);
+        Self { step, lower, upper, ess_fraction, log_z, b, best, energy_error, log_z_error }
     }
 }
 

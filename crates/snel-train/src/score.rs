@@ -13,6 +13,7 @@ use crate::evaluate::{Estimate, WeightSummary, log_weights, warnings};
 use crate::file::{FileError, write_atomically};
 use crate::model_file::ModelFile;
 use crate::run::RunError;
+use crate::watch;
 
 /// The side file of a score: what is needed to trust the densities.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -104,6 +105,9 @@ pub fn score_file(
     let (weights, not_finite) = log_weights(engine, scales.dim(), set, samples);
     let log_z = Estimate { value: weights.log_mean(), se: weights.relative_error() };
     let weights = WeightSummary::new(&weights, not_finite);
+    let mut warnings = warnings(&weights, log_z.value - b);
+    let error = watch::energy_error(engine, &model.header.model.energy);
+    warnings.extend(watch::warning(engine, error));
     let summary = ScoreSummary {
         rows,
         mean_log_density: sum / rows as f64,
@@ -111,7 +115,7 @@ pub fn score_file(
         log_z,
         log_z_interval: log_z.interval(),
         log_det: scales.log_det(),
-        warnings: warnings(&weights, log_z.value - b),
+        warnings,
         weights,
     };
     let mut side = out.as_os_str().to_owned();

@@ -10,6 +10,7 @@ use crate::conditional;
 use crate::evaluate::{evaluate, log_weights};
 use crate::file::FileError;
 use crate::metrics::Validation;
+use crate::watch::{self, Watched};
 
 /// An engine as the trainer sees it.
 pub trait Trainee {
@@ -41,6 +42,9 @@ pub trait Trainee {
         valid: &dyn Rows,
         samples: u64,
     ) -> Result<Validation, FileError>;
+
+    /// How far energies are off, if products are coarse.
+    fn watched(&self, problem: &Problem<AnyModel>) -> Option<Watched>;
 }
 
 const START: SampleSet = SampleSet { stream: Stream::StartB, step: 0 };
@@ -104,6 +108,15 @@ impl Trainee for AnyEngine {
             Self::Conditional(engine) => {
                 conditional::validate(&**engine, valid, VALIDATION, samples)
             }
+        }
+    }
+    fn watched(&self, problem: &Problem<AnyModel>) -> Option<Watched> {
+        match (self, &problem.model) {
+            (Self::Density(engine), AnyModel::Density(model)) => {
+                watch::look(&**engine, &model.energy)
+            }
+            // No engine of conditional models has coarse products.
+            _ => None,
         }
     }
 }

@@ -16,6 +16,7 @@ use snel_core::collective::{Collective, CollectiveError};
 use snel_core::engine::{Engine, EngineError, Head, StepOutcome, Update};
 use snel_core::partial::StepError;
 use snel_core::plan::Batching;
+use snel_core::precision::EnergyError;
 use snel_core::problem::{AnyModel, Problem};
 use snel_core::rows::Rows;
 use snel_core::step::{advance, room_for};
@@ -30,6 +31,7 @@ use crate::pace::Pace;
 use crate::sink::{Live, Sink};
 use crate::store::{Store, StoreError};
 use crate::trainee::Trainee;
+use crate::watch::Watch;
 
 /// Records of training steps in a whole run, about.
 const RECORDS: u64 = 2000;
@@ -124,6 +126,8 @@ impl Trainer<'_> {
         let mut lr = 0.0;
         let mut partial = room_for(&self.problem);
         let (mut pace, mut outcomes) = (Pace::default(), Vec::new());
+        let mut watch = Watch::default();
+        self.watch(&mut watch);
         // A run that had stopped early has not lost patience less by being resumed.
         if self.out_of_patience() {
             return Ok(Outcome::StoppedEarly);
@@ -168,7 +172,7 @@ impl Trainer<'_> {
             let head = self.head();
             let mut exhausted = false;
             if head.step.is_multiple_of(self.settings.valid_every) || head.step == steps {
-                exhausted = self.validate()?;
+                exhausted = self.validate(&mut watch)?;
             }
             let stop = self.stop.load(Ordering::Relaxed);
             let last = exhausted || head.step == steps;
@@ -185,7 +189,7 @@ impl Trainer<'_> {
         }
         // A run of zero steps, or one resumed at its end, still leaves a model.
         if saved == 0 || !self.store.has_best() {
-            self.validate()?;
+            self.validate(&mut watch)?;
             self.save()?;
         }
         Ok(Outcome::Finished)
@@ -219,7 +223,7 @@ impl Trainer<'_> {
     }
 
     /// Evaluates on the validation rows and keeps the best model. True if patience is exhausted.
-    fn validate(&mut self) -> Result<bool, TrainError> {
+    fn validate(&mut self, watch: &mut Watch) -> Result<bool, TrainError> {
         let samples = self.settings.valid_samples;
         let validation = self.engine.validate(&self.problem, self.valid, samples)?;
         let step = self.head().step;
@@ -234,7 +238,8 @@ impl Trainer<'_> {
         } else {
             self.progress.since_best += 1;
         }
-        self.record(&Record::Validation(ValidationRecord::new(step, &validation, best)))?;
+        let error = self.watch(watch);
+        self.record(&Record::Validation(ValidationRecord::new(step, &validation, best, error)))?;
         if validation.ess_fraction < self.settings.min_ess {
             self.note(&format!(
                 "step {step}: only {:.2e} of the validation samples are effective (train.min_ess \
@@ -243,6 +248,15 @@ impl Trainer<'_> {
             ));
         }
         Ok(self.out_of_patience())
+    }
+
+    /// The error of coarse products, if they are; a note of it if it is large.
+    fn watch(&mut self, watch: &mut Watch) -> Option<EnergyError> {
+        let watched = self.engine.watched(&self.problem)?;
+        if let Some(warning) = watch.hear(&watched) {
+            self.note(&format!("step {}: {warning}", self.head().step));
+        }
+        Some(watched.error)
     }
 
     fn head(&self) -> Head {

@@ -115,7 +115,7 @@ fn library(library: Library) -> Part {
 fn nccl() -> Part {
     let found = nccl::Library::load();
     let purpose =
-        "is for sums between GPUs; no command uses it yet: sums go through the coordinator";
+        "sums between GPUs, for `snel worker --nccl`; else sums go through the coordinator";
     let mut part = Part {
         name: "NCCL",
         purpose,

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::error::Error;
+use std::sync::Arc;
 
 use super::cache::Cache;
 use super::compilation::{Compilation, Sources};
@@ -14,10 +15,13 @@ use super::stream::GpuStream;
 use super::target::Target;
 use super::{GpuInfo, OpenError};
 use crate::device::{Device, DeviceError, Grid, Memory, Program};
+use crate::multiply::{self, Prepared, Product, Workspace};
 
 /// Bytes of pinned memory in each direction. What a step moves fits many times; more than this is
 /// copied straight from and to the caller's memory, by the driver and in pieces of its own.
 const STAGING: usize = 1 << 20;
+/// Bytes that a product of cuBLASLt may use: what NVIDIA advises for compute capability 9.0.
+const WORKSPACE: usize = 32 << 20;
 
 /// A GPU that compiles its kernels from `sources`.
 pub struct Gpu {
@@ -31,7 +35,14 @@ pub struct Gpu {
     target: Target,
     compiler: Nvrtc,
     cache: Option<Cache>,
+    multiplier: Option<Multiplier>,
     say: fn(&str),
+}
+
+/// cuBLASLt, and the memory that its products may use.
+struct Multiplier {
+    library: Arc<multiply::Library>,
+    workspace: GpuMemory,
 }
 
 /// Pinned memory through which small copies go.
@@ -72,6 +83,7 @@ impl Gpu {
             target,
             compiler,
             cache: Cache::of_user(),
+            multiplier: None,
             say: |_| {},
         })
     }
@@ -110,6 +122,20 @@ impl Gpu {
         DeviceError::Failed { device: self.name.clone(), action: action.to_owned(), source }
     }
 
+    fn open_multiplier(&self) -> Result<Multiplier, Box<dyn Error + Send + Sync>> {
+        self.context.bind()?;
+        let library = Arc::new(multiply::Library::load()?);
+        Ok(Multiplier { library, workspace: self.context.allocate(WORKSPACE)? })
+    }
+
+    fn not_multiplied(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> DeviceError {
+        DeviceError::Failed {
+            device: self.name.clone(),
+            action: "multiply matrices".to_owned(),
+            source: source.into(),
+        }
+    }
+
     fn not_compiled(&self, error: NvrtcError) -> DeviceError {
         match error {
             NvrtcError::Rejected { architecture, log } => {
@@ -134,6 +160,7 @@ impl Drop for Gpu {
 impl Device for Gpu {
     type Memory = GpuMemory;
     type Kernel = GpuKernel;
+    type Product = Prepared;
 
     fn name(&self) -> &str {
         &self.name
@@ -173,6 +200,27 @@ impl Device for Gpu {
         };
         let loaded = self.context.load(image, self.target, names, self.info.shared_memory);
         loaded.map_err(self.failed("load the kernels"))
+    }
+
+    fn multiplier(&mut self) -> Option<String> {
+        if self.multiplier.is_none() {
+            match self.open_multiplier() {
+                Ok(multiplier) => self.multiplier = Some(multiplier),
+                Err(error) => {
+                    (self.say)(&format!("wide layers go tile by tile, which is slow: {error}"));
+                }
+            }
+        }
+        self.multiplier.as_ref().map(|multiplier| multiplier.library.name())
+    }
+
+    fn prepare(&mut self, product: &Product, most: u32) -> Result<Prepared, DeviceError> {
+        let Some(Multiplier { library, workspace }) = &self.multiplier else {
+            return Err(self.not_multiplied("nobody asked whether there is a multiplier"));
+        };
+        self.context.bind().map_err(self.failed("prepare a product"))?;
+        let prepared = Prepared::new(Arc::clone(library), product, most, workspace.bytes());
+        prepared.map_err(|error| self.not_multiplied(error))
     }
 
     fn allocate(&self, bytes: usize) -> Result<GpuMemory, DeviceError> {
@@ -215,6 +263,25 @@ impl Device for Gpu {
         // SAFETY: the same promise.
         let started = unsafe { self.context.launch(kernel, grid, arguments) };
         started.map_err(self.failed("start a kernel"))
+    }
+
+    unsafe fn multiply(
+        &self,
+        product: &Prepared,
+        count: u32,
+        accumulate: bool,
+        addresses: [u64; 3],
+    ) -> Result<(), DeviceError> {
+        self.context.bind().map_err(self.failed("start a product"))?;
+        let workspace = self.multiplier.as_ref().map(|multiplier| &multiplier.workspace);
+        let workspace = workspace.map_or(Workspace::default(), |memory| Workspace {
+            address: memory.address(),
+            bytes: memory.bytes(),
+        });
+        let stream = self.context.stream_handle();
+        // SAFETY: the same promise. There is one stream, so products use the workspace in turn.
+        let started = unsafe { product.launch(count, accumulate, addresses, workspace, stream) };
+        started.map_err(|error| self.not_multiplied(error))
     }
 }
 

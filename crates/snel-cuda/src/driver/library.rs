@@ -55,7 +55,7 @@ impl Library {
         match self {
             Self::Driver => "runs work on NVIDIA GPUs",
             Self::Nvrtc => "compiles the GPU kernels for the model at hand",
-            Self::CublasLt => "is for layers wider than the kernels take; nothing uses it yet",
+            Self::CublasLt => "multiplies the matrices of layers with more than 256 units",
         }
     }
 
@@ -88,7 +88,7 @@ impl Library {
         Ok(found)
     }
 
-    fn load(self) -> Result<Loaded, Missing> {
+    pub(crate) fn load(self) -> Result<Loaded, Missing> {
         let names = self.names();
         // SAFETY: these are NVIDIA's libraries; their initialisers ask nothing of the caller.
         let loaded = names.iter().find_map(|name| unsafe { Loaded::new(name) }.ok());
@@ -168,7 +168,7 @@ fn cuda_version(number: i64) -> Option<String> {
 }
 
 /// `120803` as `12.8.3`.
-fn packed_version(number: i64) -> Option<String> {
+pub(crate) fn packed_version(number: i64) -> Option<String> {
     (number > 0).then(|| format!("{}.{}.{}", number / 10_000, number % 10_000 / 100, number % 100))
 }
 

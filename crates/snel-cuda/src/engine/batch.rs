@@ -117,11 +117,10 @@ impl<D: Device> Machine<D> {
             finest: FINEST,
         };
         self.device.clear(&mut self.row_sums)?;
-        let grid = self.step_grid(n_chunks as u32);
         // SAFETY: as for a step alone; rows, reports and tallies were grown to hold those of all
         // steps of the batch, and this is one of them.
         unsafe {
-            self.device.launch(&self.step, grid, bytemuck::bytes_of(&step))?;
+            self.launch_step(step, plan.chunk_size())?;
             self.device.launch(&self.verdict, VERDICT, bytemuck::bytes_of(&verdict))?;
         }
         // The factor is that of separated samples: there are none.

@@ -12,23 +12,24 @@ use snel_core::plan::StepPlan;
 use snel_core::problem::{Base, Problem};
 
 use super::CudaError;
-use super::setup::{DensityOnDevice, ask_sizes, blocks_for, grow};
+use super::layers::{self, Layers};
+use super::setup::{DensityOnDevice, ask_sizes, grow};
+use super::tiles::{self, Tiles};
 use super::update::Update;
 use super::work::{StepInput, SumsOfStep};
 use crate::arguments::{self, Control, Model, PackArguments, ScoreArguments, StepArguments};
 use crate::device::{Device, DeviceError, Grid, Memory};
+use crate::settings::Settings;
 use crate::shape::{Shape, Sizes};
 
-/// The kernels, in the order in which they are kept.
-const KERNELS: [&str; 7] = [
-    "snel_pack",
-    "snel_step",
-    "snel_score",
-    "snel_verdict",
-    "snel_norm",
-    "snel_update",
-    "snel_sizes",
-];
+/// The kernels that every machine has, in the order in which they are kept.
+const KERNELS: [&str; 5] = ["snel_pack", "snel_verdict", "snel_norm", "snel_update", "snel_sizes"];
+
+/// What goes through all points of a step, or of a set to score.
+enum Work<D: Device> {
+    Tiles(Tiles<D>),
+    Layers(Layers<D>),
+}
 
 pub(crate) struct Machine<D: Device> {
     pub(super) device: D,
@@ -36,11 +37,8 @@ pub(crate) struct Machine<D: Device> {
     pub(super) sizes: Sizes,
     seed: u32,
     base_kind: i32,
-    /// Blocks of a launch that has enough work.
-    blocks: u32,
     pack: D::Kernel,
-    pub(super) step: D::Kernel,
-    score: D::Kernel,
+    work: Work<D>,
     pub(super) verdict: D::Kernel,
     pub(super) update: Update<D>,
     /// The flat vector.
@@ -48,9 +46,6 @@ pub(crate) struct Machine<D: Device> {
     packed: D::Memory,
     proposal: DensityOnDevice<D>,
     base: DensityOnDevice<D>,
-    tiles: D::Memory,
-    /// A chunk's gradient a block.
-    gradients: D::Memory,
     /// Sums of the last step.
     pub(super) row_sums: D::Memory,
     pub(super) sample_sums: Option<D::Memory>,
@@ -70,40 +65,42 @@ impl<D: Device> Machine<D> {
         mut device: D,
         shape: &Shape,
         problem: &Problem,
-        most_blocks: Option<u32>,
+        settings: &Settings,
     ) -> Result<Self, CudaError> {
         let name = device.name().to_owned();
         let failed = |source| CudaError::Device { device: name.clone(), source };
-        let kernels = device.compile(&shape.program(), &KERNELS).map_err(failed)?;
-        let Ok([pack, step, score, verdict, norm, update, sizes]) =
-            <[D::Kernel; 7]>::try_from(kernels)
-        else {
-            let device = device.name().to_owned();
-            let (action, source) = ("compile".to_owned(), "a kernel is missing".into());
-            let source = DeviceError::Failed { device: device.clone(), action, source };
-            return Err(CudaError::Device { device, source });
-        };
+        let of_work: &[&str] = if shape.layerwise { &layers::KERNELS } else { &tiles::KERNELS };
+        let names = [&KERNELS, of_work].concat();
+        let mut kernels = device.compile(&shape.program(), &names).map_err(failed)?;
+        let of_work = kernels.split_off(KERNELS.len().min(kernels.len()));
+        let [pack, verdict, norm, update, sizes] = all(&device, kernels).map_err(failed)?;
         let found = ask_sizes(&device, &sizes).map_err(failed)?;
-        let Sizes { shared, packed, tile, sums, parameters } = shape.sizes();
-        let slots = sums / (4 * shape.threads);
-        let host = [shared, packed, tile, slots, parameters].map(|n| n as u64);
+        let Sizes { shared, packed, tile, sums, row, parameters } = shape.sizes();
+        let middle =
+            if shape.layerwise { [row, sums / 4] } else { [tile, sums / (4 * shape.threads)] };
+        let host = [shared, packed, middle[0], middle[1], parameters].map(|n| n as u64);
         if found != host {
             return Err(CudaError::Sizes { kernels: found, host });
         }
-        let kernels = [pack, step, score, verdict, norm, update];
-        Self::with_kernels(device, kernels, shape, problem, most_blocks).map_err(failed)
+        let most = settings.blocks.unwrap_or(u32::MAX);
+        let work = if shape.layerwise {
+            let kernels = all(&device, of_work).map_err(failed)?;
+            Work::Layers(Layers::new(&device, kernels, shape, settings).map_err(failed)?)
+        } else {
+            let kernels = all(&device, of_work).map_err(failed)?;
+            Work::Tiles(Tiles::new(&device, kernels, shape, most).map_err(failed)?)
+        };
+        Self::with(device, [pack, verdict, norm, update], work, shape, problem).map_err(failed)
     }
 
-    fn with_kernels(
+    fn with(
         device: D,
-        [pack, step, score, verdict, norm, update]: [D::Kernel; 6],
+        [pack, verdict, norm, update]: [D::Kernel; 4],
+        work: Work<D>,
         shape: &Shape,
         problem: &Problem,
-        most_blocks: Option<u32>,
     ) -> Result<Self, DeviceError> {
         let sizes = shape.sizes();
-        let blocks = blocks_for(&device, shape, &sizes).min(most_blocks.unwrap_or(u32::MAX)).max(1);
-        let all = |bytes: usize| device.allocate((bytes * blocks as usize).max(1));
         let sums = || device.allocate(8 * sizes.parameters);
         let model = &problem.model;
         let (base_kind, base) = match &model.base {
@@ -114,17 +111,13 @@ impl<D: Device> Machine<D> {
         Ok(Self {
             seed: problem.seed,
             base_kind,
-            blocks,
             pack,
-            step,
-            score,
+            work,
             verdict,
             parameters: device.allocate(4 * sizes.parameters)?,
             packed: device.allocate(sizes.packed)?,
             proposal: DensityOnDevice::new(&device, Some(&model.proposal))?,
             base: DensityOnDevice::new(&device, base)?,
-            tiles: all(sizes.tile)?,
-            gradients: all(sizes.sums)?,
             update: Update::new(&device, [norm, update], sizes.parameters)?,
             row_sums: sums()?,
             sample_sums: problem.objective.separates_samples().then(sums).transpose()?,
@@ -147,7 +140,10 @@ impl<D: Device> Machine<D> {
             packed: self.packed.address(),
             proposal: self.proposal.arguments(),
             base: self.base.arguments(),
-            tiles: self.tiles.address(),
+            tiles: match &self.work {
+                Work::Tiles(tiles) => tiles.room.address(),
+                Work::Layers(_) => 0,
+            },
             seed: self.seed,
             base_kind: self.base_kind,
         }
@@ -167,7 +163,9 @@ impl<D: Device> Machine<D> {
     /// A launch for all parameters, one by one.
     pub(super) fn elementwise(&self) -> Grid {
         let threads = 256;
-        let blocks = (self.sizes.parameters as u32).div_ceil(threads).clamp(1, 4 * self.blocks);
+        // Enough for every multiprocessor to have all the threads that it takes.
+        let most = 8 * self.device.multiprocessors();
+        let blocks = (self.sizes.parameters as u32).div_ceil(threads).clamp(1, most);
         Grid { blocks, threads, shared: 0 }
     }
 
@@ -198,12 +196,10 @@ impl<D: Device> Machine<D> {
             device.clear(sample_sums)?;
         }
         let arguments = self.step_arguments(problem, plan, n_chunks as u32);
-        let grid = self.step_grid(n_chunks as u32);
         // SAFETY: all memory is of this device and lives as long as `self`. Parameters, packed
-        // parameters and sums have the sizes that `new` has compared; tiles and gradients
-        // are there for `self.blocks` blocks; chunks, tallies and rows were grown to hold
-        // `n_chunks` chunks and the rows they point into.
-        unsafe { self.device.launch(&self.step, grid, bytemuck::bytes_of(&arguments))? };
+        // parameters and sums have the sizes that `new` has compared; chunks, tallies and rows were
+        // grown to hold `n_chunks` chunks and the rows they point into.
+        unsafe { self.launch_step(arguments, plan.chunk_size())? };
         let Self { device, tallies, row_sums, sample_sums, control, .. } = self;
         device.download(row_sums, bytemuck::cast_slice_mut(&mut sums.rows))?;
         if let Some(sample_sums) = sample_sums {
@@ -215,9 +211,23 @@ impl<D: Device> Machine<D> {
         Ok(())
     }
 
-    /// The launch of a step of `n_chunks` chunks.
-    pub(super) fn step_grid(&self, n_chunks: u32) -> Grid {
-        self.shape.grid(self.blocks.min(n_chunks))
+    /// Starts a step whose chunks have at most `chunk_size` points.
+    ///
+    /// # Safety
+    /// The arguments are those of [`Self::step_arguments`], or of another step in the same memory.
+    pub(super) unsafe fn launch_step(
+        &mut self,
+        arguments: StepArguments,
+        chunk_size: u64,
+    ) -> Result<(), DeviceError> {
+        let Self { device, shape, work, .. } = self;
+        // SAFETY: the caller's promise.
+        unsafe {
+            match work {
+                Work::Tiles(tiles) => tiles.step(device, shape, arguments),
+                Work::Layers(layers) => layers.step(device, shape, &arguments, chunk_size),
+            }
+        }
     }
 
     /// For `n_chunks` of the chunks of `plan`.
@@ -236,7 +246,7 @@ impl<D: Device> Machine<D> {
             row_sums,
             sample_sums: self.sample_sums.as_ref().map_or(row_sums, Memory::address),
             control: self.control.address(),
-            sums: self.gradients.address(),
+            sums: 0,
             batch: plan.batch() as f64,
             samples: plan.samples() as f64,
             n_chunks,
@@ -279,7 +289,11 @@ impl<D: Device> Machine<D> {
         out: &mut [Scored],
     ) -> Result<(), DeviceError> {
         let mut scored = vec![arguments::Scored::default(); out.len()];
-        grow(&self.device, &mut self.scored, size_of_val(&scored[..]))?;
+        let room = match &self.work {
+            Work::Tiles(_) => out.len(),
+            Work::Layers(_) => Layers::<D>::scores(out.len(), &self.shape),
+        };
+        grow(&self.device, &mut self.scored, room * size_of::<arguments::Scored>())?;
         let (set, first) = samples.unwrap_or((SampleSet { stream: Stream::Proposal, step: 0 }, 0));
         let arguments = ScoreArguments {
             model: self.model(),
@@ -291,10 +305,14 @@ impl<D: Device> Machine<D> {
             step: set.step,
             stream: set.stream as u32,
         };
-        let blocks = out.len().div_ceil(self.shape.tile).min(self.blocks as usize) as u32;
-        let grid = self.shape.grid(blocks.max(1));
-        // SAFETY: as for a step; points and scores have room for `out.len()` points.
-        unsafe { self.device.launch(&self.score, grid, bytemuck::bytes_of(&arguments))? };
+        let Self { device, shape, work, .. } = self;
+        // SAFETY: as for a step; points have room for `out.len()` points, scores for what was asked.
+        unsafe {
+            match work {
+                Work::Tiles(tiles) => tiles.score(device, shape, &arguments)?,
+                Work::Layers(layers) => layers.score(device, shape, &arguments)?,
+            }
+        }
         self.device.download(&self.scored, bytemuck::cast_slice_mut(&mut scored))?;
         for (out, s) in out.iter_mut().zip(scored) {
             let arguments::Scored { energy, log_base, log_proposal } = s;
@@ -302,4 +320,16 @@ impl<D: Device> Machine<D> {
         }
         Ok(())
     }
+}
+
+/// The `N` kernels that were asked for.
+fn all<D: Device, const N: usize>(
+    device: &D,
+    kernels: Vec<D::Kernel>,
+) -> Result<[D::Kernel; N], DeviceError> {
+    kernels.try_into().map_err(|_| DeviceError::Failed {
+        device: device.name().to_owned(),
+        action: "compile".to_owned(),
+        source: "a kernel is missing".into(),
+    })
 }

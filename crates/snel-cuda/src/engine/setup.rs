@@ -6,10 +6,10 @@ use snel_core::density::Density;
 use crate::arguments::{self, SizesArguments};
 use crate::density::Table;
 use crate::device::{Device, DeviceError, Grid, Memory};
-use crate::shape::{Shape, Sizes};
+use crate::shape::Shape;
 
 /// Most bytes of tiles and gradients in global memory, over all blocks.
-const SCRATCH: usize = 4 << 30;
+pub(super) const SCRATCH: usize = 4 << 30;
 
 /// A density's table in the memory of a device.
 pub(super) struct DensityOnDevice<D: Device> {
@@ -65,16 +65,14 @@ pub(super) fn grow<D: Device>(
 }
 
 /// Blocks that fill the device: as many a multiprocessor as shared memory and threads allow.
-pub(super) fn blocks_for<D: Device>(device: &D, shape: &Shape, sizes: &Sizes) -> u32 {
-    let by_shared = device.shared_memory() / (sizes.shared as u32).max(1);
+pub(super) fn blocks_for<D: Device>(device: &D, shape: &Shape) -> u32 {
+    let by_shared = device.shared_memory() / (shape.sizes().shared as u32).max(1);
     let by_threads = 1024 / shape.threads as u32;
-    let wanted = device.multiprocessors() * by_shared.min(by_threads).clamp(1, 8);
-    let room = SCRATCH / (sizes.tile + sizes.sums).max(1);
-    wanted.min(room.min(u32::MAX as usize) as u32).max(1)
+    device.multiprocessors() * by_shared.min(by_threads).clamp(1, 8)
 }
 
 /// The sizes that the kernels expect: shared memory, packed parameters, tile, gradient slots of a
-/// thread, parameters.
+/// thread, parameters; layer by layer, a row and a chunk's gradient instead of tile and slots.
 pub(super) fn ask_sizes<D: Device>(
     device: &D,
     kernel: &D::Kernel,

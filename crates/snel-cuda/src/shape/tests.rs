@@ -61,7 +61,8 @@ fn the_list_of_specialisations_is_planned() {
             residual: value("SNEL_RESIDUAL") == "1",
         };
         let precision = Precision::ALL[value("SNEL_PRECISION").parse::<usize>().unwrap()];
-        let settings = Settings { precision, ..Settings::default() };
+        let layerwise = Some(value("SNEL_LAYERWISE") == "1");
+        let settings = Settings { precision, layerwise, ..Settings::default() };
         let shape = Shape::plan(&energy, &settings, 232_448).unwrap();
         let program = shape.program();
         let planned = program.definitions.iter().map(|(n, v)| format!("-D{n}={v}"));

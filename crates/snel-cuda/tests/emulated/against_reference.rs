@@ -47,7 +47,7 @@ fn reference(case: &Case) -> ReferenceEngine {
     engine
 }
 
-fn check(case: &Case, settings: &Settings) {
+pub(crate) fn check(case: &Case, settings: &Settings) {
     let precision = settings.precision;
     let mut engine = case.engine(Emulator::new(1), settings);
     let mut expected = reference(case);

@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use snel_core::collective::{Alone, Collective, CollectiveError};
-use snel_core::engine::{Engine, StepOutcome};
+use snel_core::engine::{Engine, Scored, StepOutcome};
 use snel_core::objective::Objective;
 use snel_core::optim::{Optim, Schedule, Shape};
-use snel_core::partial::Partial;
+use snel_core::partial::{FINEST, FIRST_SCALE, Partial};
 use snel_core::plan::{Batching, StepPlan};
 use snel_core::problem::Problem;
+use snel_core::reference::ReferenceEngine;
 use snel_core::rows::{Matrix, Rows};
 use snel_core::step::{advance, room_for};
 use snel_cuda::{CudaEngine, Settings};
 
-use crate::cases::{Case, normals, small};
+use crate::cases::{Case, normals, rows, small};
 use crate::compilation::available;
 use crate::emulator::Emulator;
 
@@ -36,25 +37,26 @@ impl Collective for InCompany {
 const BATCHING: Batching =
     Batching { batch: 20, samples: 40, per_row: false, chunk: 16, total_rows: 200, seed: 5 };
 
-struct Run {
+pub(crate) struct Run {
     case: Case,
     optim: Optim,
-    rows: Vec<f32>,
+    pub(crate) rows: Vec<f32>,
     b: f32,
     steps: u64,
+    pub(crate) settings: Settings,
 }
 
 /// All that must be equal.
 #[derive(Debug, PartialEq)]
-struct Found {
+pub(crate) struct Found {
     digest: u128,
     scale: i32,
-    steps: Vec<String>,
+    pub(crate) steps: Vec<String>,
 }
 
 impl Run {
     /// Clipped, decaying, scheduled.
-    fn new(objective: Objective) -> Self {
+    pub(crate) fn new(objective: Objective) -> Self {
         let case = Case { objective, ..Case::new() };
         let optim = Optim {
             lr: 0.01,
@@ -65,7 +67,7 @@ impl Run {
             ..Optim::default()
         };
         let rows = normals(200 * 3, 7).into_iter().map(|v| v as f32).collect();
-        Self { case, optim, rows, b: 0.2, steps: 10 }
+        Self { case, optim, rows, b: 0.2, steps: 10, settings: small() }
     }
 
     fn make(&self, collective: &mut dyn Collective, most: u64) -> (Found, Vec<usize>) {
@@ -73,7 +75,7 @@ impl Run {
         problem.optim = self.optim.clone();
         let mut partial = room_for(&problem);
         let rows: Arc<dyn Rows> = Arc::new(Matrix::new(self.rows.clone(), 3).unwrap());
-        let settings = Settings { blocks: Some(2), ..small() };
+        let settings = Settings { blocks: Some(2), ..self.settings };
         let device = Emulator::new(most);
         let mut engine = CudaEngine::new(Arc::new(problem), rows, device, &settings).unwrap();
         let mut state = self.case.state();
@@ -94,7 +96,7 @@ impl Run {
 
     /// Compares batches of several lengths with single steps; returns the steps and the lengths of
     /// the longest batches.
-    fn check(&self) -> (Found, Vec<usize>) {
+    pub(crate) fn check(&self) -> (Found, Vec<usize>) {
         self.check_with(&[1, 3, 64])
     }
 
@@ -204,4 +206,32 @@ fn the_next_scale_is_that_of_the_host() {
     }
     let scale = |b| Run { b, steps: 2, ..Run::new(Objective::Snl) }.check().0.scale;
     assert!(scale(60.0) > scale(-20.0) + 20 && scale(-20.0) > scale(-60.0) + 40);
+}
+
+/// Rows so far from the proposal that `u` is about `u` there, and `b` such that no sample has weight:
+/// the gradient of noise contrast is then that of the rows, about `exp(-u)`. Returns the scale after a
+/// step.
+fn scale_of_faint_gradients(u: f64) -> i32 {
+    let mut run = Run { steps: 1, ..Run::new(Objective::Nce) };
+    let row = [12.0; 3];
+    run.rows.fill(12.0);
+    let mut reference = ReferenceEngine::new(run.case.problem(), rows(3));
+    reference.restore(&run.case.state()).unwrap();
+    let mut scored = [Scored::default()];
+    reference.score(&row.map(|v| v as f32), &mut scored);
+    let energy = f64::from(scored[0].energy);
+    let b = -energy - run.case.proposal.log_density(&row) - u;
+    assert!(b > 100.0, "samples have weight: {b}");
+    run.b = b as f32;
+    run.check().0.scale
+}
+
+/// Magnitudes of 2^-115 would want a finer scale than there is, those that vanish have none.
+#[test]
+fn the_scale_of_faint_gradients_is_that_of_the_host() {
+    if !available() {
+        return;
+    }
+    assert_eq!(scale_of_faint_gradients(80.0), FINEST);
+    assert_eq!(scale_of_faint_gradients(150.0), FIRST_SCALE);
 }

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use libloading::Library;
 use snel_cuda::device::{Device, DeviceError, Grid, Memory, Program};
+use snel_cuda::multiply::{self, Prepared, Product, Workspace};
 
 use crate::compilation::{FLAGS, kernels};
+use crate::multiplier::Stand;
 
 type Emulate = unsafe extern "C" fn(
     *const c_char,
@@ -36,6 +38,9 @@ pub(crate) struct Emulator {
     seed: Cell<u64>,
     /// Downloads, each of which would wait for a GPU.
     pub(crate) waits: Arc<AtomicU64>,
+    /// What stands in for cuBLASLt, opened when it is asked for.
+    multiplier: Stand,
+    library: Option<Arc<multiply::Library>>,
 }
 
 pub(crate) struct Kernel {
@@ -61,12 +66,19 @@ impl Emulator {
             multiprocessors: 3,
             seed: Cell::new(seed),
             waits: Arc::default(),
+            multiplier: Stand::Sound,
+            library: None,
         }
     }
 
     /// The same with kernels of another folder.
     pub(crate) fn with_sources(self, sources: PathBuf) -> Self {
         Self { sources, ..self }
+    }
+
+    /// The same with another library for products.
+    pub(crate) fn with_multiplier(self, multiplier: Stand) -> Self {
+        Self { multiplier, ..self }
     }
 
     pub(crate) fn failed(
@@ -102,6 +114,7 @@ impl Drop for HostMemory {
 impl Device for Emulator {
     type Memory = HostMemory;
     type Kernel = Kernel;
+    type Product = Prepared;
 
     fn name(&self) -> &'static str {
         "the emulator"
@@ -129,6 +142,17 @@ impl Device for Emulator {
             name: CString::new(*name).unwrap_or_default(),
         };
         Ok(names.iter().map(kernel).collect())
+    }
+
+    fn multiplier(&mut self) -> Option<String> {
+        let opened = self.multiplier.open()?;
+        let library = self.library.get_or_insert_with(|| Arc::new(opened));
+        Some(library.name())
+    }
+
+    fn prepare(&mut self, product: &Product, most: u32) -> Result<Prepared, DeviceError> {
+        let library = self.library.clone().ok_or_else(|| self.failed("multiply", "not opened"))?;
+        Prepared::new(library, product, most, 0).map_err(|e| self.failed("prepare a product", e))
     }
 
     fn allocate(&self, bytes: usize) -> Result<HostMemory, DeviceError> {
@@ -199,5 +223,17 @@ impl Device for Emulator {
         let report = CStr::from_bytes_until_nul(&message).unwrap_or_default();
         let report = report.to_string_lossy().into_owned();
         Err(self.failed(&format!("run {}", kernel.name.to_string_lossy()), report))
+    }
+
+    unsafe fn multiply(
+        &self,
+        product: &Prepared,
+        count: u32,
+        accumulate: bool,
+        addresses: [u64; 3],
+    ) -> Result<(), DeviceError> {
+        // SAFETY: the same promise.
+        let done = unsafe { product.launch(count, accumulate, addresses, Workspace::default(), 0) };
+        done.map_err(|e| self.failed("multiply", e))
     }
 }

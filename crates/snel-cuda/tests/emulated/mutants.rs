@@ -29,11 +29,19 @@ fn case() -> Case {
     Case { widths: vec![40, 40, 40], proposal: mixture, base: Base::Density(base), ..Case::new() }
 }
 
-/// Weights and tile in shared memory; points and columns that no single warp has.
-fn settings() -> Settings {
+/// The settings under which the waits of a file are met. Weights and tile in shared memory; points and
+/// columns that no single warp has; or layer by layer, several chunks a block.
+fn settings(file: &str) -> Settings {
     let placement =
         Placement { weights_shared: true, tiles_shared: true, sums_in_registers: false };
-    Settings { blocks: Some(2), placement: Some(placement), tile: Some(48), ..small() }
+    let layerwise = file.starts_with("layerwise");
+    Settings {
+        blocks: Some(2),
+        placement: (!layerwise).then_some(placement),
+        tile: Some(48),
+        layerwise: Some(layerwise),
+        ..small()
+    }
 }
 
 /// More chunks than blocks, of two tiles each.
@@ -50,12 +58,12 @@ fn sums(engine: &mut CudaEngine<Emulator>, scale: i32) -> Result<Partial, String
     done.map(|()| partial).map_err(|error| format!("{error:?}"))
 }
 
-/// Everything that the kernels compute, or the report of a failure. The step is made twice: at a
-/// scale that holds all, and at `edge`.
-fn outcome(sources: &Path, seed: u64, edge: i32) -> Result<Vec<u8>, String> {
+/// Everything that the kernels compute under the settings of `file`, or the report of a failure. The
+/// step is made twice: at a scale that holds all, and at `edge`.
+fn outcome(sources: &Path, file: &str, seed: u64, edge: i32) -> Result<Vec<u8>, String> {
     let case = case();
     let device = Emulator::new(seed).with_sources(sources.to_owned());
-    let engine = CudaEngine::new(case.problem(), rows(case.dim), device, &settings());
+    let engine = CudaEngine::new(case.problem(), rows(case.dim), device, &settings(file));
     let mut engine = engine.map_err(|error| format!("{error:?}"))?;
     engine.restore(&case.state()).unwrap();
     let mut out = bytes(&sums(&mut engine, 30)?);
@@ -82,7 +90,7 @@ fn outcome(sources: &Path, seed: u64, edge: i32) -> Result<Vec<u8>, String> {
 /// thread knows that the chunk must be left out.
 fn edge() -> i32 {
     let case = case();
-    let mut engine = case.engine(Emulator::new(0), &settings());
+    let mut engine = case.engine(Emulator::new(0), &settings(""));
     let partial = sums(&mut engine, 90).unwrap();
     let Err(StepError::Overflow { largest, .. }) = partial.reduce() else { panic!("it fits") };
     90 + (partial.limit().log2() - f64::from(largest).log2().floor()) as i32
@@ -121,18 +129,23 @@ fn every_wait_is_needed() {
         return;
     }
     let edge = edge();
-    let right = outcome(&kernels(), 0, edge).unwrap();
-    for seed in 1..SEEDS {
-        assert_eq!(outcome(&kernels(), 100 * seed, edge).as_ref(), Ok(&right), "{seed}");
-    }
+    let [tiles, layers] = ["", "layerwise"].map(|file| {
+        let right = outcome(&kernels(), file, 0, edge).unwrap();
+        for seed in 1..SEEDS {
+            assert_eq!(outcome(&kernels(), file, 100 * seed, edge).as_ref(), Ok(&right), "{seed}");
+        }
+        right
+    });
     let waits = waits();
     // A change of spelling must not make this test empty.
     assert!(waits.len() >= 10, "{waits:?}");
     let mut unharmed = Vec::new();
     for (number, (file, line)) in waits.iter().enumerate() {
         let sources = mutant(number, file, *line);
-        let mut outcomes = (0..SEEDS).map(|seed| outcome(&sources, 100 * seed, edge));
-        let caught = outcomes.find(|found| found.as_ref() != Ok(&right));
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let right = if name.starts_with("layerwise") { &layers } else { &tiles };
+        let mut outcomes = (0..SEEDS).map(|seed| outcome(&sources, name, 100 * seed, edge));
+        let caught = outcomes.find(|found| found.as_ref() != Ok(right));
         let at = format!("{}:{}", file.file_name().unwrap().display(), line + 1);
         match caught {
             Some(Ok(_)) => println!("{at}: other bits"),

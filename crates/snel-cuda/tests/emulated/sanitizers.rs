@@ -8,9 +8,10 @@ use crate::compilation::{FLAGS, available, changed_kernels};
 use crate::emulator::Emulator;
 
 /// Small tests that use every kernel, every placement and every kind of density.
-const TESTS: [&str; 3] = [
+const TESTS: [&str; 4] = [
     "bits::placements_and_threads_cannot_be_seen",
     "bits::samples_follow_the_definition",
+    "layers::edges",
     "shapes::edges",
 ];
 
@@ -45,7 +46,7 @@ fn no_bad_memory_and_no_undefined_behaviour() {
     let (passed, output) = run(&["--ignored", "sanitizers::planted"]);
     assert!(!passed && output.contains("AddressSanitizer: heap-buffer-overflow"), "{output}");
     let (passed, output) = run(&TESTS);
-    assert!(passed && output.contains("3 passed"), "{output}");
+    assert!(passed && output.contains("4 passed"), "{output}");
 }
 
 /// A kernel that writes one tally behind the last.

@@ -9,7 +9,7 @@ use snel_core::engine::{Engine, EngineError};
 use snel_core::objective::Objective;
 use snel_core::reference::ReferenceEngine;
 use snel_core::step::StepFault;
-use snel_cuda::nccl::{NcclCollective, NcclError, Patience, even_shares};
+use snel_cuda::nccl::{Communicator, NcclCollective, NcclError, Patience, even_shares};
 
 use crate::host::{ALL, Fake, Fault, HostDevice, PATIENCE, in_threads};
 use crate::problem::{NoRows, bytes, collective, engine, first_step, problem, train};
@@ -76,15 +76,27 @@ fn a_failed_step_keeps_what_this_rank_has_summed() {
     fake.assert_clean();
 }
 
-/// The rank that cannot read its data ends the communicator: the other one does not have to wait.
-#[test]
-fn an_engine_that_fails_lets_the_others_know() {
-    let problem = problem(Objective::Snl);
+/// Both ranks of a group take part in a sum as `take_part` says, in which rank 0 fails: rank 1 does not
+/// have to wait for it. Returns the error of rank 0.
+fn failure_of_rank_0(
+    take_part: impl Fn(u32, Communicator) -> CollectiveError + Sync,
+) -> CollectiveError {
     let fake = Fake::new();
     fake.inject(Fault::Noticed, ALL, 0, 0);
     let communicators = fake.group(2, PATIENCE);
     let start = Instant::now();
-    let errors = in_threads(communicators, |rank, communicator| {
+    let errors = in_threads(communicators, take_part);
+    assert!(start.elapsed() < PATIENCE.reduce / 2);
+    assert!(matches!(errors[1], CollectiveError::MemberLeft), "{}", errors[1]);
+    fake.assert_clean();
+    errors.into_iter().next().unwrap()
+}
+
+/// The rank that cannot read its data ends the communicator.
+#[test]
+fn an_engine_that_fails_lets_the_others_know() {
+    let problem = problem(Objective::Snl);
+    let error = failure_of_rank_0(|rank, communicator| {
         let (plan, mut partial) = first_step(&problem);
         let mut group = collective(communicator, even_shares(2));
         let mut well = engine(&problem);
@@ -93,31 +105,21 @@ fn an_engine_that_fails_lets_the_others_know() {
         let engine: &mut dyn Engine = if rank == 0 { &mut ill } else { &mut well };
         group.sum(&plan, engine, &mut partial).unwrap_err()
     });
-    assert!(start.elapsed() < PATIENCE.reduce / 2);
-    assert!(matches!(errors[0], CollectiveError::Engine(EngineError::Rows(_))), "{}", errors[0]);
-    assert!(matches!(errors[1], CollectiveError::MemberLeft), "{}", errors[1]);
-    fake.assert_clean();
+    assert!(matches!(error, CollectiveError::Engine(EngineError::Rows(_))), "{error}");
 }
 
 /// So does one whose GPU fails.
 #[test]
 fn a_device_that_fails_lets_the_others_know() {
     let problem = problem(Objective::Snl);
-    let fake = Fake::new();
-    fake.inject(Fault::Noticed, ALL, 0, 0);
-    let communicators = fake.group(2, PATIENCE);
-    let start = Instant::now();
-    let errors = in_threads(communicators, |rank, communicator| {
+    let error = failure_of_rank_0(|rank, communicator| {
         let (plan, mut partial) = first_step(&problem);
         let device = HostDevice { is_well: rank == 1 };
         let mut group = NcclCollective::new(communicator, device, even_shares(2));
         group.sum(&plan, &mut engine(&problem), &mut partial).unwrap_err()
     });
-    assert!(start.elapsed() < PATIENCE.reduce / 2);
-    let CollectiveError::Transport(error) = &errors[0] else { panic!("{}", errors[0]) };
+    let CollectiveError::Transport(error) = error else { panic!("{error}") };
     assert_eq!(error.to_string(), "host failed: a copy");
-    assert!(matches!(errors[1], CollectiveError::MemberLeft), "{}", errors[1]);
-    fake.assert_clean();
 }
 
 #[test]

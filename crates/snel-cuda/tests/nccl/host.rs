@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use snel_cuda::device::{Device, DeviceError, Grid, Memory, Program};
+use snel_cuda::multiply::Product;
 use snel_cuda::nccl::{Communicator, Interrupt, Library, NcclError, Patience, Place, Stream};
 use snel_cuda::nccl::{StreamError, UniqueId};
+pub(crate) use snel_fake_nccl::Fault;
 
 /// As long as anything may take in these tests: two busy cores do in milliseconds what is asked.
 pub(crate) const PATIENCE: Patience = Patience {
@@ -19,20 +21,6 @@ pub(crate) const PATIENCE: Patience = Patience {
     leave: Duration::from_secs(20),
     abort: Duration::from_secs(20),
 };
-
-/// What goes wrong; numbers of the fake library.
-#[derive(Clone, Copy)]
-pub(crate) enum Fault {
-    InitNever = 1,
-    InitBlocks = 2,
-    AsyncCode = 3,
-    Stall = 4,
-    Code = 5,
-    SlowAbort = 6,
-    AbortHangs = 7,
-    LeaveNever = 8,
-    Noticed = 9,
-}
 
 /// Every rank.
 pub(crate) const ALL: i32 = -1;
@@ -240,6 +228,7 @@ fn not_here(action: &str) -> DeviceError {
 impl Device for HostDevice {
     type Memory = HostMemory;
     type Kernel = ();
+    type Product = ();
 
     fn name(&self) -> &'static str {
         "host"
@@ -259,6 +248,14 @@ impl Device for HostDevice {
 
     fn compile(&mut self, _: &Program, _: &[&str]) -> Result<Vec<()>, DeviceError> {
         Err(not_here("compiling"))
+    }
+
+    fn multiplier(&mut self) -> Option<String> {
+        None
+    }
+
+    fn prepare(&mut self, _: &Product, _: u32) -> Result<(), DeviceError> {
+        Err(not_here("a product"))
     }
 
     fn allocate(&self, bytes: usize) -> Result<HostMemory, DeviceError> {
@@ -286,5 +283,9 @@ impl Device for HostDevice {
 
     unsafe fn launch(&self, (): &(), _: Grid, _: &[u8]) -> Result<(), DeviceError> {
         Err(not_here("a launch"))
+    }
+
+    unsafe fn multiply(&self, (): &(), _: u32, _: bool, _: [u64; 3]) -> Result<(), DeviceError> {
+        Err(not_here("a product"))
     }
 }

@@ -2,6 +2,7 @@
 
 use snel_cuda::device::{Device, DeviceError, Grid, Program};
 use snel_cuda::driver::{Gpu, GpuKernel, GpuMemory};
+use snel_cuda::multiply::{Prepared, Product};
 use snel_cuda::sources;
 
 /// The GPU of the tests.
@@ -33,6 +34,7 @@ impl Emulator {
 impl Device for Emulator {
     type Memory = GpuMemory;
     type Kernel = GpuKernel;
+    type Product = Prepared;
 
     fn name(&self) -> &str {
         self.0.name()
@@ -56,6 +58,14 @@ impl Device for Emulator {
         names: &[&str],
     ) -> Result<Vec<GpuKernel>, DeviceError> {
         self.0.compile(program, names)
+    }
+
+    fn multiplier(&mut self) -> Option<String> {
+        self.0.multiplier()
+    }
+
+    fn prepare(&mut self, product: &Product, most: u32) -> Result<Prepared, DeviceError> {
+        self.0.prepare(product, most)
     }
 
     fn allocate(&self, bytes: usize) -> Result<GpuMemory, DeviceError> {
@@ -82,5 +92,16 @@ impl Device for Emulator {
     ) -> Result<(), DeviceError> {
         // SAFETY: the same promise.
         unsafe { self.0.launch(kernel, grid, arguments) }
+    }
+
+    unsafe fn multiply(
+        &self,
+        product: &Prepared,
+        count: u32,
+        accumulate: bool,
+        addresses: [u64; 3],
+    ) -> Result<(), DeviceError> {
+        // SAFETY: the same promise.
+        unsafe { self.0.multiply(product, count, accumulate, addresses) }
     }
 }

@@ -20,7 +20,11 @@ mod compilation {
     pub(crate) use crate::emulator::available;
 }
 mod emulator;
+#[path = "../emulated/layers.rs"]
+mod layers;
 mod member;
+#[path = "../emulated/precision.rs"]
+mod precision;
 #[path = "../emulated/refusals.rs"]
 mod refusals;
 mod rehearsal;

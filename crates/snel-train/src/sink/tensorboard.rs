@@ -147,8 +147,8 @@ impl TensorBoard {
 
 impl Sink for TensorBoard {
     fn record(&mut self, record: &Record) -> Result<(), FileError> {
-        let values: &[(&str, f64)] = match record {
-            Record::Step(r) => &[
+        let values = match record {
+            Record::Step(r) => vec![
                 ("train/bound", r.bound),
                 ("train/ess_fraction", r.ess_fraction),
                 ("train/gradient_norm", r.gradient_norm),
@@ -158,13 +158,21 @@ impl Sink for TensorBoard {
                 ("normaliser/log_z", r.log_z),
                 ("optim/lr", r.lr),
             ],
-            Record::Validation(r) => &[
-                ("valid/lower", r.lower),
-                ("valid/upper", r.upper),
-                ("valid/ess_fraction", r.ess_fraction),
-            ],
+            Record::Validation(r) => {
+                let always = [
+                    ("valid/lower", r.lower),
+                    ("valid/upper", r.upper),
+                    ("valid/ess_fraction", r.ess_fraction),
+                ];
+                let watched = [
+                    ("precision/energy_error", r.energy_error),
+                    ("precision/log_z_error", r.log_z_error),
+                ];
+                let watched = watched.into_iter().filter_map(|(tag, value)| Some((tag, value?)));
+                always.into_iter().chain(watched).collect()
+            }
         };
-        let values: Vec<(&str, f32)> = values.iter().map(|&(tag, v)| (tag, v as f32)).collect();
+        let values: Vec<(&str, f32)> = values.into_iter().map(|(tag, v)| (tag, v as f32)).collect();
         self.scalars(record.step(), now(), &values)?;
         Ok(self.flush()?)
     }

@@ -7,7 +7,7 @@ use snel_core::chunks::ChunkSet;
 use snel_core::collective::Alone;
 use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::Energy;
-use snel_core::engine::Fingerprint;
+use snel_core::engine::{Coarse, DensityEngine, Fingerprint, Head, SampleSet, Scored};
 use snel_core::objective::Objective;
 use snel_core::optim::{Applied, Optim};
 use snel_core::partial::{Partial, Reduced};
@@ -20,6 +20,7 @@ use snel_data::Standardise;
 
 use crate::metrics::Validation;
 use crate::trainee::{first_b, validate};
+use crate::watch::{Watched, look};
 
 use super::*;
 
@@ -30,6 +31,8 @@ struct Batches {
     problem: Arc<Problem>,
     /// The longest batch.
     longest: usize,
+    /// By so much every energy of a sample is off, up and down in turn; coarse, if at all.
+    error: f32,
 }
 
 impl Engine for Batches {
@@ -105,6 +108,24 @@ impl Trainee for Batches {
     ) -> Result<Validation, FileError> {
         validate(&self.engine, true, valid, samples)
     }
+    fn watched(&self, _: &Problem<AnyModel>) -> Option<Watched> {
+        look(self, &self.problem.model.energy)
+    }
+}
+
+impl DensityEngine for Batches {
+    fn score(&self, x: &[f32], out: &mut [Scored]) {
+        self.engine.score(x, out);
+    }
+    fn score_samples(&self, set: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
+        self.engine.score_samples(set, range, x, out);
+        for pair in out.chunks_mut(2) {
+            pair.iter_mut().zip([self.error, -self.error]).for_each(|(s, error)| s.energy += error);
+        }
+    }
+    fn coarse(&self) -> Option<Coarse> {
+        (self.error != 0.0).then_some(Coarse { precision: "wood", finer: "steel" })
+    }
 }
 
 /// All that a run leaves or says, but for times.
@@ -163,12 +184,22 @@ fn problem() -> Arc<Problem> {
 
 /// Trains on rows of which `bad` are not numbers; returns what was heard and the longest batch.
 fn run(most: u64, bad: usize, stop: bool) -> (Seen, Result<Outcome, String>, usize) {
+    run_with(most, bad, stop, 0.0)
+}
+
+/// The same with energies that are off by `error`.
+fn run_with(
+    most: u64,
+    bad: usize,
+    stop: bool,
+    error: f32,
+) -> (Seen, Result<Outcome, String>, usize) {
     let problem = problem();
     let mut values: Vec<f32> = (0..400).map(|i| (i as f32 * 0.37).sin()).collect();
     values[..bad].fill(f32::NAN);
     let rows = Arc::new(Matrix::new(values, 2).unwrap());
     let engine = CpuEngine::new(problem.clone(), rows, 1).unwrap();
-    let mut engine = Batches { engine, most, problem: problem.clone(), longest: 0 };
+    let mut engine = Batches { engine, most, problem: problem.clone(), longest: 0, error };
     let header = ModelHeader {
         format: ModelHeader::format(),
         model: problem.model.clone().into(),
@@ -246,4 +277,29 @@ fn batches_diverge_at_the_same_step() {
 fn a_stop_is_heard_at_once() {
     let (_, outcome, _) = run(64, 0, true);
     assert_eq!(outcome, Ok(Outcome::Interrupted { step: 1 }));
+}
+
+/// Energies that are off by 0.25 are complained of once, and every validation has the number; those
+/// that are off by 0.03 are not, and the number is there; those that are not coarse have none.
+#[test]
+fn coarse_products_are_watched() {
+    for (error, complaints) in [(0.25, 1), (0.03, 0), (0.0, 0)] {
+        let (seen, outcome, _) = run_with(64, 0, false, error);
+        assert_eq!(outcome, Ok(Outcome::Finished));
+        let having = |text: &str| seen.0.iter().filter(|seen| seen.contains(text)).count();
+        let said = "step 0: products in wood are too coarse for this model: its energies are off by \
+                    0.25 nats (standard deviation) and log Z by";
+        assert_eq!(having(said), complaints, "{seen:?}");
+        assert_eq!(having("use `--precision steel`"), complaints);
+        let validations = having("Validation(");
+        assert!(validations > 5);
+        let of = |seen: &String| {
+            seen.split("energy_error: Some(").nth(1)?.split(')').next()?.parse::<f64>().ok()
+        };
+        let errors: Vec<f64> = seen.0.iter().filter_map(of).collect();
+        assert_eq!(errors.len(), if error == 0.0 { 0 } else { validations }, "{seen:?}");
+        // An energy of order one is rounded to 6e-8.
+        assert!(errors.iter().all(|found| (found - f64::from(error)).abs() < 1e-6), "{errors:?}");
+        assert_eq!(having("energy_error: None"), if error == 0.0 { validations } else { 0 });
+    }
 }

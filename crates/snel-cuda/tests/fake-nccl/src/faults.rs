@@ -5,9 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Kinds of faults, by number.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+/// Faults of faults. The tests call a copy of this library by its numbers.
+#[repr(u32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
     /// The communicator is never ready.
     InitNever = 1,
     /// Its making does not return.
@@ -47,7 +48,7 @@ pub(crate) fn inject(kind: u32, rank: c_int, after: u64, value: i64) {
 }
 
 /// The value of the fault, if `rank` has it at its operation number `at`.
-pub(crate) fn find(kind: Kind, rank: c_int, at: u64) -> Option<i64> {
+pub(crate) fn find(kind: Fault, rank: c_int, at: u64) -> Option<i64> {
     let meant = |rule: &&Rule| {
         rule.kind == kind as u32 && (rule.rank < 0 || rule.rank == rank) && at >= rule.after
     };
@@ -55,9 +56,9 @@ pub(crate) fn find(kind: Kind, rank: c_int, at: u64) -> Option<i64> {
 }
 
 /// Takes as long as the fault wants, if there is one.
-pub(crate) fn obey(kind: Kind, rank: c_int, at: u64) {
+pub(crate) fn obey(kind: Fault, rank: c_int, at: u64) {
     match find(kind, rank, at) {
-        Some(milliseconds) if kind == Kind::SlowAbort => {
+        Some(milliseconds) if kind == Fault::SlowAbort => {
             thread::sleep(Duration::from_millis(milliseconds.unsigned_abs()));
         }
         Some(_) => loop {

@@ -14,7 +14,7 @@ mod world;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-use faults::Kind;
+pub use faults::Fault;
 use world::{Id, World, with};
 
 const SUCCESS: c_int = 0;
@@ -76,7 +76,7 @@ unsafe extern "C" fn ncclCommInitRankConfig(
     if !sound || config.blocking != 0 || rank < 0 || rank >= size {
         return INVALID_ARGUMENT;
     }
-    faults::obey(Kind::InitBlocks, rank, 0);
+    faults::obey(Fault::InitBlocks, rank, 0);
     let handle = with(|world| world.join(id, rank, size));
     // SAFETY: a place for a communicator.
     unsafe { *communicator = handle as *mut c_void };
@@ -129,8 +129,8 @@ extern "C" fn ncclCommAbort(communicator: *mut c_void) -> c_int {
     let Some(rank) = with(|world| world.rank_of(communicator as usize)) else {
         return INVALID_ARGUMENT;
     };
-    faults::obey(Kind::SlowAbort, rank, 0);
-    faults::obey(Kind::AbortHangs, rank, 0);
+    faults::obey(Fault::SlowAbort, rank, 0);
+    faults::obey(Fault::AbortHangs, rank, 0);
     with(|world| world.abort(communicator as usize))
 }
 

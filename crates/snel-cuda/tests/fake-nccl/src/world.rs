@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
-use crate::faults::{Kind, find};
+use crate::faults::{Fault, find};
 use crate::{IN_PROGRESS, INVALID_ARGUMENT, REMOTE_ERROR, SUCCESS};
 
 /// `ncclUniqueId`.
@@ -125,12 +125,12 @@ impl World {
         if error != SUCCESS {
             return Some(error);
         }
-        if !group.gone.is_empty() && find(Kind::Noticed, rank, 0).is_some() {
+        if !group.gone.is_empty() && find(Fault::Noticed, rank, 0).is_some() {
             return Some(REMOTE_ERROR);
         }
         let whole = group.joined.len() == group.size as usize;
-        let never = (sums == 0 && find(Kind::InitNever, rank, 0).is_some())
-            || (leaving && find(Kind::LeaveNever, rank, 0).is_some());
+        let never = (sums == 0 && find(Fault::InitNever, rank, 0).is_some())
+            || (leaving && find(Fault::LeaveNever, rank, 0).is_some());
         let alone = leaving && group.leaving.len() < group.size as usize;
         if whole && !never && !alone {
             communicator.looks = communicator.looks.saturating_sub(1);
@@ -149,15 +149,15 @@ impl World {
         let (id, rank, at) = (communicator.id, communicator.rank, communicator.sums);
         communicator.sums += 1;
         communicator.looks = LOOKS;
-        if let Some(code) = find(Kind::Code, rank, at) {
+        if let Some(code) = find(Fault::Code, rank, at) {
             return code as c_int;
         }
-        if let Some(code) = find(Kind::AsyncCode, rank, at) {
+        if let Some(code) = find(Fault::AsyncCode, rank, at) {
             communicator.error = code as c_int;
         }
         let (number, count) = (at as usize, mine.len());
         self.pending.push(Pending { stream, handle, id, number, receive, count });
-        if find(Kind::Stall, rank, at).is_none() {
+        if find(Fault::Stall, rank, at).is_none() {
             let sums = &mut self.groups.entry(id).or_default().sums;
             sums.resize_with(sums.len().max(number + 1), Vec::new);
             sums[number].push(mine);
