@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use snel_core::engine::{DensityEngine, SampleSet, Scored};
 use snel_core::philox::Stream;
+use snel_core::problem::AnyModel;
 use snel_data::{DataError, ReadOptions, RowWriter, Source, open};
 
 use crate::evaluate::{Estimate, WeightSummary, log_weights, warnings};
@@ -106,8 +107,9 @@ pub fn score_file(
     let log_z = Estimate { value: weights.log_mean(), se: weights.relative_error() };
     let weights = WeightSummary::new(&weights, not_finite);
     let mut warnings = warnings(&weights, log_z.value - b);
-    let error = watch::energy_error(engine, &model.header.model.energy);
-    warnings.extend(watch::warning(engine, error));
+    if let AnyModel::Density(shape) = &model.header.model {
+        warnings.extend(watch::look(engine, &shape.energy).and_then(|watched| watched.warning()));
+    }
     let summary = ScoreSummary {
         rows,
         mean_log_density: sum / rows as f64,

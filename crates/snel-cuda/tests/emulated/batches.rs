@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use snel_core::collective::{Alone, Collective, CollectiveError};
-use snel_core::engine::{Engine, Scored, StepOutcome};
+use snel_core::engine::{DensityEngine, Engine, Scored, StepOutcome};
 use snel_core::objective::Objective;
 use snel_core::optim::{Optim, Schedule, Shape};
 use snel_core::partial::{FINEST, FIRST_SCALE, Partial};

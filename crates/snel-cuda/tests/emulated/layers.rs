@@ -4,7 +4,7 @@
 use snel_core::activation::Activation;
 use snel_core::chunks::ChunkSet;
 use snel_core::density::Density;
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, SampleSet, Scored};
 use snel_core::objective::Objective;
 use snel_core::philox::Stream;
 use snel_core::problem::Base;

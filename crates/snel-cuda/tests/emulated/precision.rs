@@ -1,7 +1,7 @@
 //! What each precision does to energies, as it is watched while a model is trained.
 
 use snel_core::density::Density;
-use snel_core::engine::{Engine, SampleSet, Scored};
+use snel_core::engine::{DensityEngine, Engine, SampleSet, Scored};
 use snel_core::philox::Stream;
 use snel_core::precision::EnergyError;
 use snel_core::state::State;

@@ -1,5 +1,6 @@
 //! A run is the same however many steps its engine makes at a time.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use snel_core::activation::Activation;
