@@ -132,6 +132,36 @@ fn from_config_to_predictions() {
     }
 }
 
+/// Where the targets are there, the mean of the rows' intervals is that of an evaluation.
+#[test]
+fn rows_have_intervals_of_their_own() {
+    let place = place();
+    place.ok(&["train", "config.toml", "--out", "run", "--set", "train.steps=40"]);
+    let predict = ["predict", "run", "--data", "rows.csv", "--out", "out.csv", "--samples", "200"];
+    place.ok(&predict);
+    let text = String::from_utf8(place.read("out.csv")).unwrap();
+    let mut lines = text.lines();
+    assert!(lines.next().unwrap().ends_with("effective_samples,log_density_low,log_density_high"));
+    let rows: Vec<[f64; 2]> = lines
+        .map(|line| {
+            let values: Vec<f64> = line.split(',').map(|v| v.parse().unwrap()).collect();
+            [values[values.len() - 2], values[values.len() - 1]]
+        })
+        .collect();
+    assert_eq!(rows.len(), 400);
+    assert!(rows.iter().all(|[low, high]| low <= high));
+    let mean = |end: usize| rows.iter().map(|row| row[end]).sum::<f64>() / 400.0;
+    let mut weighted = [0.0; 2];
+    for (split, share) in [("train", 0.8), ("valid", 0.1), ("test", 0.1)] {
+        let report = place.ok(&["eval", "run", "--split", split, "--json"]).json();
+        weighted[0] += share * report["original"]["lower"].as_f64().unwrap();
+        weighted[1] += share * report["original"]["upper"].as_f64().unwrap();
+    }
+    // Rows' own errors are wider than that of the mean: 1.96 of a row's, about a tenth of a nat.
+    assert!(mean(0) < weighted[0] && weighted[0] - mean(0) < 0.5, "{} {weighted:?}", mean(0));
+    assert!(mean(1) > weighted[1] && mean(1) - weighted[1] < 0.5, "{} {weighted:?}", mean(1));
+}
+
 #[test]
 fn what_a_conditional_model_cannot_do_is_refused() {
     let place = place();

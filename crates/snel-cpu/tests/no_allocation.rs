@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use snel_core::activation::Activation;
 use snel_core::collective::Alone;
+use snel_core::conditional::{ConditionalModel, ConditionalProposal, MixtureLoss, MixtureNetwork};
 use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::Energy;
 use snel_core::engine::Engine;
@@ -18,7 +19,7 @@ use snel_core::plan::Batching;
 use snel_core::problem::{Base, Model, Problem};
 use snel_core::rows::Matrix;
 use snel_core::step::{reduce_step, room_for};
-use snel_cpu::CpuEngine;
+use snel_cpu::{ConditionalCpuEngine, CpuEngine};
 
 /// Counts what it hands out, on all threads.
 struct Counting;
@@ -91,5 +92,50 @@ fn main() {
             assert_eq!(after - before, 0, "{objective:?}");
         }
     }
+    conditional();
     println!("a step allocates nothing: ok");
+}
+
+/// The same for conditional models, by every kind of proposal.
+fn conditional() {
+    let gaussian = || Density::Gaussian {
+        at: Affine { mean: vec![0.1; 2], scale: Scale::Diagonal(vec![1.1; 2]) },
+    };
+    let network = MixtureNetwork {
+        widths: vec![9],
+        components: 3,
+        loss: MixtureLoss::Both,
+        pretrain: 0,
+        defensive: None,
+    };
+    let observed = ConditionalProposal::Observed { noise: gaussian(), elsewhere: gaussian() };
+    for proposal in
+        [ConditionalProposal::Fixed(gaussian()), ConditionalProposal::Network(network), observed]
+    {
+        let model = ConditionalModel {
+            inputs: 1,
+            targets: 2,
+            activation: Activation::Silu,
+            features: vec![8],
+            energy: vec![12, 12],
+            log_normaliser: vec![5],
+            base: Base::Density(gaussian()),
+            proposal,
+        };
+        let problem = Arc::new(Problem::new(model, Objective::Nce, Optim::default(), 1));
+        let rows = Matrix::new((0..600).map(|i| (i as f32 * 0.7).sin()).collect(), 3);
+        let rows = Arc::new(rows.unwrap());
+        let mut engine = ConditionalCpuEngine::new(problem.clone(), rows, 3).unwrap();
+        let batching =
+            Batching { batch: 50, samples: 150, per_row: true, chunk: 9, total_rows: 200, seed: 1 };
+        let mut partial = room_for(&*problem);
+        let mut step = || {
+            let step = reduce_step(&mut engine, &mut Alone, &batching, &mut partial);
+            engine.apply(&step.unwrap());
+        };
+        (0..3).for_each(|_| step());
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        (0..30).for_each(|_| step());
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+    }
 }

@@ -5,7 +5,8 @@
 //! for the whole tile, and takes the place of its bias. So features cost the same whatever `M` is,
 //! and the sum over a row's samples never leaves its chunk.
 //!
-//! Invariants are those of [`crate::CpuEngine`].
+//! Invariants are those of [`crate::CpuEngine`]. A defensive density in a learned proposal is evaluated
+//! as [`snel_core::density::Density`] does it, which allocates a little for every point.
 
 mod inputs;
 mod points;

@@ -88,13 +88,14 @@ pub struct Coverage {
 }
 
 /// Bounds of one row.
-struct RowBounds {
-    lower: Estimate,
-    upper: Estimate,
+pub(super) struct RowBounds {
+    pub(super) lower: Estimate,
+    pub(super) upper: Estimate,
     log_z: f64,
 }
 
-fn bounds(tilted: f64, b: f64, weights: &LogWeights) -> RowBounds {
+/// The bounds of a row with `log d - E` and `b(x)`, from the weights of its samples.
+pub(super) fn bounds(tilted: f64, b: f64, weights: &LogWeights) -> RowBounds {
     let (log_z, se) = (weights.log_mean(), weights.relative_error());
     let mean_weight = (log_z - b).exp();
     RowBounds {

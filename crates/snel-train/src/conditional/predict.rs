@@ -1,7 +1,8 @@
 //! Predictions for the rows of a file, written to another.
 //!
 //! Rows are read, predicted and written in chunks: any file can be predicted in the memory of a
-//! chunk. Numbers are those of weighted proposal samples, in original units.
+//! chunk. Numbers are those of weighted proposal samples, in original units. Where the file has the
+//! targets, too, the 95 % interval of each row's log-likelihood is written beside them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +11,10 @@ use snel_core::conditional::ConditionalEngine;
 use snel_core::engine::{SampleSet, Scored};
 use snel_core::lse::LogWeights;
 use snel_core::philox::Stream;
-use snel_data::{DataError, ReadOptions, RowWriter, Standardise, open};
+use snel_data::{DataError, ReadOptions, RowWriter, Source, Standardise, open};
 
 use super::distribution::Distribution;
+use super::evaluate::bounds;
 use super::rows::for_each_draw;
 use crate::evaluate::log_weight;
 use crate::model_file::ModelFile;
@@ -77,7 +79,8 @@ const MIN_ESS: f64 = 10.0;
 
 /// Predicts the targets at the rows of `data` and writes them to `out`, a row for each: of every
 /// target mean, median, mode (the sample of the highest density of all targets together), quantiles
-/// and the ends of the shortest interval, and last the effective samples behind them.
+/// and the ends of the shortest interval; then the effective samples behind them, and the interval of
+/// the log-likelihood if the targets are there.
 ///
 /// # Errors
 /// [`PredictError`].
@@ -90,10 +93,11 @@ pub fn predict_file(
 ) -> Result<PredictSummary, PredictError> {
     let (inputs, targets) = (engine.model().inputs, engine.model().targets);
     let names = &model.header.columns;
-    let scales = model.header.standardise.columns(0..inputs);
     let target_scales = model.header.standardise.columns(inputs..names.len());
-    let mut source = matching_source(data, &names[..inputs])?;
-    let columns = columns(&names[inputs..], options);
+    let (mut source, observed) = matching_source(data, names, inputs)?;
+    let width = source.dim();
+    let scales = model.header.standardise.columns(0..width);
+    let columns = columns(&names[inputs..], options, observed);
     let mut writer = RowWriter::create(out, &columns)?;
     let mut grid = match &options.density {
         Some(_) if targets != 1 => return Err(PredictError::Targets(targets)),
@@ -107,7 +111,16 @@ pub fn predict_file(
     let mut chunk = Vec::new();
     while source.next_chunk(&mut chunk)? > 0 {
         scales.apply(&mut chunk);
-        let x = narrow(&chunk, &names[..inputs])?;
+        let all = narrow(&chunk, &names[..width])?;
+        let (mut x, mut seen) = (Vec::new(), Vec::new());
+        for row in all.chunks_exact(width) {
+            x.extend_from_slice(&row[..inputs]);
+            seen.extend_from_slice(&row[inputs..]);
+        }
+        let mut b = vec![0.0; x.len() / inputs];
+        let mut at_seen = vec![Scored::default(); if observed { b.len() } else { 0 }];
+        engine.log_normalisers(&x, &mut b);
+        engine.score(&x, &seen, &mut at_seen);
         let mut values = Vec::new();
         for_each_draw(engine, set, options.samples, rows, &x, |i, y, scored| {
             let log_weights: Vec<f64> = scored.iter().map(log_weight).collect();
@@ -123,6 +136,11 @@ pub fn predict_file(
                 push_target(of_target(), &log_weights, mode, options, &mut values);
             }
             values.push(weights.ess());
+            if let Some(seen) = at_seen.get(i) {
+                let bounds = bounds(seen.tilted(), f64::from(b[i]), &weights);
+                let ends = [bounds.lower.interval()[0], bounds.upper.interval()[1]];
+                values.extend(ends.map(|end| end + target_scales.log_det()));
+            }
             ess_sum += weights.ess() / options.samples as f64;
             least_ess = least_ess.min(weights.ess());
             starved += u64::from(weights.ess() < MIN_ESS);
@@ -163,7 +181,7 @@ fn highest(scored: &[Scored]) -> Option<usize> {
     finite.max_by(|a, b| a.1.tilted().total_cmp(&b.1.tilted())).map(|(at, _)| at)
 }
 
-fn columns(targets: &[String], options: &PredictOptions) -> Vec<String> {
+fn columns(targets: &[String], options: &PredictOptions, observed: bool) -> Vec<String> {
     let mut columns = Vec::new();
     for name in targets {
         columns.extend(["mean", "median", "mode"].map(|what| format!("{name}_{what}")));
@@ -171,6 +189,9 @@ fn columns(targets: &[String], options: &PredictOptions) -> Vec<String> {
         columns.extend(["low", "high"].map(|end| format!("{name}_{end}")));
     }
     columns.push("effective_samples".to_owned());
+    if observed {
+        columns.extend(["log_density_low", "log_density_high"].map(str::to_owned));
+    }
     columns
 }
 
@@ -238,18 +259,30 @@ impl Grid {
     }
 }
 
-/// Opens `data` at the model's inputs: by name if it has them all, else all of its columns if they
-/// are as many.
-fn matching_source(data: &Path, inputs: &[String]) -> Result<snel_data::Source, PredictError> {
+/// Opens `data` at the model's columns, of which the first are the inputs: by name at all of them,
+/// or at the inputs; else all of its columns if they are as many as the inputs. True if the targets
+/// are there, too.
+fn matching_source(
+    data: &Path,
+    names: &[String],
+    inputs: usize,
+) -> Result<(Source, bool), PredictError> {
     let whole = open(data, &ReadOptions::default())?;
-    let missing: Vec<String> =
-        inputs.iter().filter(|c| !whole.columns().contains(c)).cloned().collect();
-    if missing.is_empty() {
-        let named = ReadOptions { columns: inputs.to_vec(), ..ReadOptions::default() };
-        return Ok(open(data, &named)?);
+    let missing = |names: &[String]| -> Vec<String> {
+        names.iter().filter(|c| !whole.columns().contains(c)).cloned().collect()
+    };
+    let by_name = |columns: &[String]| {
+        open(data, &ReadOptions { columns: columns.to_vec(), ..ReadOptions::default() })
+    };
+    if missing(names).is_empty() {
+        return Ok((by_name(names)?, true));
     }
-    if whole.dim() == inputs.len() {
-        return Ok(whole);
+    let missing = missing(&names[..inputs]);
+    if missing.is_empty() {
+        return Ok((by_name(&names[..inputs])?, false));
+    }
+    if whole.dim() == inputs {
+        return Ok((whole, false));
     }
     let found = whole.columns().to_vec();
     Err(PredictError::Columns { path: data.to_path_buf(), missing, found })

@@ -36,11 +36,11 @@ pub struct Model {
     /// Add a hidden layer's input to its output. Default false; mlp only, needs equal widths.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual: Option<bool>,
-    /// Units of each layer that makes features of the inputs; may be none. Default [64, 64];
+    /// Units of each layer that makes features of the inputs; may be none. Default `[64, 64]`;
     /// conditional only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<Vec<usize>>,
-    /// Units of each hidden layer from the features to b(x); may be none. Default [32]; conditional
+    /// Units of each hidden layer from the features to b(x); may be none. Default `[32]`; conditional
     /// only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_normaliser: Option<Vec<usize>>,

@@ -36,7 +36,7 @@ pub struct Proposal {
     /// Share of a column's range that is added on both sides. Default 0.1; uniform only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub margin: Option<f64>,
-    /// Units of each hidden layer; may be none. Default [64, 64]; mdn only.
+    /// Units of each hidden layer; may be none. Default `[64, 64]`; mdn only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub widths: Option<Vec<usize>>,
     /// What trains the network. Default both; mdn only.
@@ -45,7 +45,7 @@ pub struct Proposal {
     /// Steps in which the network is trained alone. Default 0; mdn only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pretrain: Option<u64>,
-    /// Deviations of the noise, each a share of the targets' own. Default [0.1, 0.3, 1]; observed
+    /// Deviations of the noise, each a share of the targets' own. Default `[0.1, 0.3, 1]`; observed
     /// only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deviations: Option<Vec<f64>>,
