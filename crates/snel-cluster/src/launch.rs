@@ -133,7 +133,7 @@ async fn run(
         workers: settings.workers,
         resume: settings.resume,
     };
-    control.submit(submit).await.map_err(refused)?;
+    submit_run(&mut children, &mut control, submit).await?;
     children.start_workers()?;
     let mut shown = Shown::default();
     let mut asked_to_stop = false;
@@ -174,6 +174,29 @@ async fn run(
         }
         asked_to_stop = false;
         control = children.connect().await?;
+    }
+}
+
+/// Hands the run in; to the next coordinator if one dies meanwhile, which may have taken it.
+async fn submit_run(
+    children: &mut Children<'_>,
+    control: &mut Control,
+    run: v1::SubmitRequest,
+) -> Result<(), LaunchError> {
+    let mut again = false;
+    loop {
+        let Err(status) = control.submit(run.clone()).await else { return Ok(()) };
+        if again && status.code() == tonic::Code::AlreadyExists {
+            return Ok(());
+        }
+        // A coordinator that refuses says why; a connection that breaks does not.
+        if !status.details().is_empty() {
+            return Err(refused(status));
+        }
+        again = true;
+        tokio::time::sleep(LOOK).await;
+        children.look_after()?;
+        *control = children.connect().await?;
     }
 }
 

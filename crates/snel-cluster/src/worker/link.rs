@@ -68,6 +68,7 @@ pub(super) enum Incoming {
 }
 
 /// What the connection's thread shares with the worker's.
+#[derive(Default)]
 pub(super) struct Shared {
     /// Rises with the work done.
     pub(super) progress: AtomicU64,
@@ -123,13 +124,7 @@ pub(super) fn start(
     drain: Arc<AtomicBool>,
 ) -> Result<(mpsc::Receiver<Incoming>, Arc<Shared>), LinkError> {
     let (tx, rx) = mpsc::channel(QUEUE);
-    let shared = Arc::new(Shared {
-        progress: AtomicU64::new(0),
-        drain,
-        coordinator: AtomicU64::new(0),
-        run: Mutex::default(),
-        group: Mutex::default(),
-    });
+    let shared = Arc::new(Shared { drain, ..Shared::default() });
     let for_thread = shared.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(LinkError::Thread)?;

@@ -3,6 +3,7 @@
 //! Invariants
 //! 1. Nothing that arrives is lost: what the caller does not want now, it gets later.
 //! 2. After a reconnection the worker says where it is before it waits for anything else.
+//! 3. What came by a lost connection is not acted on: the coordinator has given it to others.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub(super) struct Session {
     aside: VecDeque<In>,
     /// Messages that came while the caller waited for others.
     later: VecDeque<In>,
+    /// Those that a caller keeps for the next one; see [`Self::hold`].
+    held: Vec<In>,
     /// The run that it is in the middle of.
     run: Option<InRun>,
     membership: v1::Membership,
@@ -73,12 +76,17 @@ impl Session {
         };
         let (inbox, shared) = link::start(Identity { hello, dial, address, give_up }, drain)?;
         let groups = Groups::new(ground, shared.clone());
-        Ok(Self {
+        Ok(Self::new(inbox, shared, groups))
+    }
+
+    fn new(inbox: mpsc::Receiver<Incoming>, shared: Arc<Shared>, groups: Groups) -> Self {
+        Self {
             inbox,
             outbox: None,
             shared,
             aside: VecDeque::new(),
             later: VecDeque::new(),
+            held: Vec::new(),
             run: None,
             membership: v1::Membership::default(),
             stored_best: None,
@@ -86,7 +94,7 @@ impl Session {
             snapshot_wanted: false,
             groups,
             end: None,
-        })
+        }
     }
 
     /// Waits for work.
@@ -139,6 +147,7 @@ impl Session {
                 self.outbox = None;
                 self.groups.leave();
                 self.later.clear();
+                self.held.clear();
                 self.snapshot_wanted = false;
             }
             Incoming::End(error) => return Err(error),
@@ -309,9 +318,14 @@ impl Session {
         self.membership.leader
     }
 
-    /// Keeps a message for the next call of [`Self::next`] by somebody else.
-    pub(super) fn put_back(&mut self, messages: Vec<In>) {
-        for message in messages.into_iter().rev() {
+    /// Keeps a message for who calls [`Self::next`] after [`Self::let_go`].
+    pub(super) fn hold(&mut self, message: In) {
+        self.held.push(message);
+    }
+
+    /// What was held comes next, but for what came by a connection that was lost meanwhile.
+    pub(super) fn let_go(&mut self) {
+        for message in self.held.drain(..).rev() {
             self.later.push_front(message);
         }
     }
@@ -365,4 +379,44 @@ fn incarnation() -> u64 {
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{} pid {}", name.trim(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compute(step: u64) -> In {
+        let round = Some(v1::Round { step, ..v1::Round::default() });
+        In::Compute(v1::Compute { round, ..v1::Compute::default() })
+    }
+
+    /// A worker that waits for the disk is asked to compute, loses its connection, and is asked for
+    /// something else by the next: only that counts.
+    #[test]
+    fn what_a_lost_connection_brought_is_forgotten() {
+        let (tx, inbox) = mpsc::channel(16);
+        let shared = Arc::new(Shared::default());
+        let mut session = Session::new(inbox, shared.clone(), Groups::new(None, shared));
+        let (outbox, _requests) = mpsc::channel(16);
+        let connected = || Incoming::Connected(outbox.clone());
+        let incoming = [
+            connected(),
+            Incoming::Message(compute(1)),
+            Incoming::Message(compute(2)),
+            Incoming::Lost,
+            connected(),
+            Incoming::Message(compute(3)),
+            Incoming::Message(compute(4)),
+        ];
+        incoming.into_iter().for_each(|incoming| assert!(tx.try_send(incoming).is_ok()));
+        for step in 1..=3 {
+            let message = session.next().unwrap();
+            assert_eq!(message, compute(step));
+            session.hold(message);
+        }
+        session.let_go();
+        for step in [3, 4] {
+            assert_eq!(session.next().unwrap(), compute(step));
+        }
+    }
 }

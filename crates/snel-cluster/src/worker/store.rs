@@ -29,7 +29,6 @@ impl RemoteStore {
     fn keep(&self, kind: ArtifactKind, step: u64, body: &Bytes) -> Result<(), CollectiveError> {
         let mut session = lock(&self.session);
         let mut sent_in = None;
-        let mut others = Vec::new();
         let result = loop {
             if session.is_stored(kind, step) {
                 break Ok(());
@@ -43,13 +42,13 @@ impl RemoteStore {
             }
             match session.next() {
                 Ok(In::Membership(_) | In::Stored(_)) => {}
-                Ok(other) => others.push(other),
+                Ok(other) => session.hold(other),
                 // The checkpoint that is asked for is the one being sent, or a later one.
-                Err(CollectiveError::Stopped) => others.push(In::Stop(v1::Stop {})),
+                Err(CollectiveError::Stopped) => session.hold(In::Stop(v1::Stop {})),
                 Err(error) => break Err(error),
             }
         };
-        session.put_back(others);
+        session.let_go();
         result
     }
 }
