@@ -64,7 +64,7 @@ impl Model {
 }
 
 /// What training asks of a kind of model without knowing its arithmetic.
-pub trait Trained {
+pub trait Parametric {
     /// Layout of its parameters, `b` last.
     fn layout(&self) -> Layout;
 
@@ -75,7 +75,7 @@ pub trait Trained {
     fn separates_samples(&self, objective: Objective) -> bool;
 }
 
-impl Trained for Model {
+impl Parametric for Model {
     fn layout(&self) -> Layout {
         Layout::new(&self.energy)
     }
@@ -127,7 +127,7 @@ impl AnyModel {
         }
     }
 
-    fn trained(&self) -> &dyn Trained {
+    fn parametric(&self) -> &dyn Parametric {
         match self {
             Self::Density(model) => model,
             Self::Conditional(model) => model,
@@ -135,17 +135,17 @@ impl AnyModel {
     }
 }
 
-impl Trained for AnyModel {
+impl Parametric for AnyModel {
     fn layout(&self) -> Layout {
-        self.trained().layout()
+        self.parametric().layout()
     }
 
     fn initial_parameters(&self, seed: u32) -> Vec<f32> {
-        self.trained().initial_parameters(seed)
+        self.parametric().initial_parameters(seed)
     }
 
     fn separates_samples(&self, objective: Objective) -> bool {
-        self.trained().separates_samples(objective)
+        self.parametric().separates_samples(objective)
     }
 }
 
@@ -176,7 +176,7 @@ pub struct Problem<M = Model> {
     pub layout: Layout,
 }
 
-impl<M: Trained> Problem<M> {
+impl<M: Parametric> Problem<M> {
     /// A problem whose layout follows from the model.
     pub fn new(model: M, objective: Objective, optim: Optim, seed: u32) -> Self {
         let layout = model.layout();
@@ -189,7 +189,7 @@ impl<M: Trained> Problem<M> {
     }
 
     /// The same problem with its model as `model`: that of one kind, or of any.
-    pub fn with_model<N: Trained>(&self, model: N) -> Problem<N> {
+    pub fn with_model<N: Parametric>(&self, model: N) -> Problem<N> {
         Problem::new(model, self.objective, self.optim.clone(), self.seed)
     }
 }

@@ -9,7 +9,7 @@ use crate::collective::{Collective, CollectiveError};
 use crate::engine::{Engine, StepOutcome, Update};
 use crate::partial::{Partial, Reduced, StepError};
 use crate::plan::Batching;
-use crate::problem::{Problem, Trained};
+use crate::problem::{Parametric, Problem};
 
 /// Why a step has no sums.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ pub fn reduce_step<'a>(
 }
 
 /// Memory for the sums of one step after another of `problem`.
-pub fn room_for<M: Trained>(problem: &Problem<M>) -> Partial {
+pub fn room_for<M: Parametric>(problem: &Problem<M>) -> Partial {
     let separates = problem.model.separates_samples(problem.objective);
     Partial::new(problem.layout.len(), 0, 0, separates)
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use snel_core::energy::Energy;
-use snel_core::problem::{AnyModel, Trained};
+use snel_core::problem::{AnyModel, Parametric};
 use snel_core::rows::Rows;
 
 use crate::config::Config;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use snel_core::objective::Objective;
-use snel_core::problem::{AnyModel, Trained};
+use snel_core::problem::{AnyModel, Parametric};
 use snel_data::Standardise;
 
 use crate::container::{self, ContainerError, Tensor};

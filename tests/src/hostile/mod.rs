@@ -18,7 +18,7 @@ use prost::Message;
 use snel_cluster::frame::{Assembler, Label, split};
 use snel_cluster::record::History;
 use snel_core::partial::Partial;
-use snel_core::problem::Trained;
+use snel_core::problem::Parametric;
 use snel_data::{DataError, ReadOptions};
 use snel_proto::v1;
 use snel_train::checkpoint::Checkpoint;

@@ -15,7 +15,7 @@ use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::Energy;
 use snel_core::objective::Objective;
 use snel_core::partial::{Partial, Side};
-use snel_core::problem::{AnyModel, Base, Model, Trained};
+use snel_core::problem::{AnyModel, Base, Model, Parametric};
 use snel_core::state::State;
 use snel_core::statistics::Tally;
 use snel_data::{Standardise, write_rows};

@@ -19,7 +19,7 @@ use crate::activation::Activation;
 use crate::density::{Density, DensityError};
 use crate::layout::{Layout, SegmentKind};
 use crate::objective::Objective;
-use crate::problem::{Base, Trained};
+use crate::problem::{Base, Parametric};
 
 pub use engine::{ConditionalEngine, RowSamples};
 pub use mixture::{FLOOR, Mixture};
@@ -234,7 +234,7 @@ impl Tensors {
     }
 }
 
-impl Trained for ConditionalModel {
+impl Parametric for ConditionalModel {
     fn layout(&self) -> Layout {
         Layout::of(self.tensors())
     }

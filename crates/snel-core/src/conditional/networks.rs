@@ -4,7 +4,7 @@ use super::ConditionalModel;
 use crate::energy::Layer;
 use crate::normal::normals;
 use crate::philox::{Key, Stream, uniform};
-use crate::problem::Trained;
+use crate::problem::Parametric;
 
 /// A linear layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
