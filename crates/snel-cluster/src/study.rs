@@ -70,9 +70,11 @@ impl Timing<'_> {
         };
         empty()?;
         let steps = steps + 2 * WARM_UP;
+        // The coordinator keeps its own file beside the run's folder.
+        let run = self.folder.join("run");
         let settings = LaunchSettings {
             program: self.program.to_path_buf(),
-            out: self.folder,
+            out: &run,
             config: Config::parse(&load.config(steps), "study", &[])?.to_toml(),
             resume: false,
             workers,

@@ -14,7 +14,7 @@ use crate::kept::Kept;
 use crate::layer::{Backward, Forward, Rows, RowsMut};
 use crate::packed::{PackedWeights, padded};
 use crate::quadratic;
-use crate::tile::{ROOM, Tile};
+use crate::tile::{ROOM, TILE, Tile, clear_behind};
 
 /// The energy's shape with room for one tile and for one chunk's gradient.
 #[derive(Debug, Clone)]
@@ -105,10 +105,14 @@ impl Network {
         let last = self.layers.last().map_or(tile.rows(), Kept::output);
         let gradient = &mut self.output_gradient;
         self.set.run(OutputGradient { last, cotangents: &cotangents[..n], gradient });
+        // Zero times what an earlier tile or a wild point left there need not be zero.
+        for kept in &mut self.layers {
+            clear_behind(&mut kept.slope, kept.stride, n);
+        }
         let Some(kept) = self.layers.last_mut() else { return };
         let through = self.through.as_mut();
         self.set.run(Top {
-            cotangents,
+            cotangents: &cotangents[..n + ROOM - TILE],
             weight: &weights.output,
             slope: RowsMut { values: &mut kept.slope, stride: kept.stride },
             bias: &mut kept.bias_gradient,
@@ -199,7 +203,8 @@ impl WithSimd for OutputGradient<'_> {
 
 /// The cotangents of the last layer's pre-activations, in place of its slopes.
 struct Top<'a> {
-    cotangents: &'a [f32; ROOM],
+    /// Of the points, and zeros for the rows that a block may read behind them.
+    cotangents: &'a [f32],
     weight: &'a [f32],
     slope: RowsMut<'a>,
     bias: &'a mut [f32],

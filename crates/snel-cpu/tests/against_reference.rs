@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use ndarray::{Array1, ArrayView2};
 use snel_core::activation::Activation;
+use snel_core::chunks::ChunkSet;
 use snel_core::collective::Alone;
 use snel_core::density::{Affine, Density, Draws, Scale};
 use snel_core::energy::Energy;
 use snel_core::engine::{DensityEngine, Engine, SampleSet, Scored};
 use snel_core::objective::Objective;
 use snel_core::optim::{Optim, Schedule, Shape};
+use snel_core::partial::Partial;
 use snel_core::philox::{Key, Stream};
 use snel_core::plan::{Batching, StepPlan};
 use snel_core::problem::{Base, Model, Problem};
@@ -261,4 +263,32 @@ fn states_of_other_models_are_refused() {
     let problem = Arc::new(problems().remove(0));
     let mut engine = CpuEngine::new(problem, data(60, 1), 1).unwrap();
     assert!(engine.restore(&State::new(vec![0.0; 2])).is_err());
+}
+
+/// What a thread computed before, however wild, is in none of its later sums: else these would depend
+/// on which thread had it. The second tile of points ends in the middle of a block of rows.
+#[test]
+fn points_that_are_no_numbers_leave_nothing_behind() {
+    for problem in problems() {
+        let dim = problem.model.dim();
+        let state = random_state(&problem);
+        let problem = Arc::new(problem);
+        let plan = batching(61, 64).plan(0, 30);
+        let sums = |before: &[f32]| {
+            let mut engine = CpuEngine::new(problem.clone(), data(60, dim), 1).unwrap();
+            engine.restore(&state).unwrap();
+            engine.score(before, &mut vec![Scored::default(); before.len() / dim]);
+            let mut partial = Partial::new(
+                problem.layout.len(),
+                plan.scale,
+                plan.n_chunks(),
+                problem.objective.separates_samples(),
+            );
+            engine.accumulate(&plan, &ChunkSet::of(0..plan.n_chunks()), &mut partial).unwrap();
+            let mut bytes = Vec::new();
+            partial.write_to(&mut bytes);
+            bytes
+        };
+        assert!(sums(&vec![f32::NAN; 128 * dim]) == sums(&[]), "{:?}", problem.model);
+    }
 }
