@@ -183,17 +183,17 @@ async fn submit_run(
     control: &mut Control,
     run: v1::SubmitRequest,
 ) -> Result<(), LaunchError> {
-    let mut again = false;
+    let mut tries = 0;
     loop {
         let Err(status) = control.submit(run.clone()).await else { return Ok(()) };
-        if again && status.code() == tonic::Code::AlreadyExists {
+        if tries > 0 && status.code() == tonic::Code::AlreadyExists {
             return Ok(());
         }
+        tries += 1;
         // A coordinator that refuses says why; a connection that breaks does not.
-        if !status.details().is_empty() {
+        if !status.details().is_empty() || tries > DEATHS {
             return Err(refused(status));
         }
-        again = true;
         tokio::time::sleep(LOOK).await;
         children.look_after()?;
         *control = children.connect().await?;
