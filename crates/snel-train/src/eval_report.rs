@@ -13,7 +13,7 @@ use snel_core::rows::Rows;
 use snel_data::Dataset;
 
 use crate::config::{Config, Split};
-use crate::evaluate::{Evaluation, evaluate, evaluate_by, for_each_row_block};
+use crate::evaluate::{Estimate, Evaluation, evaluate, evaluate_by, for_each_row_block};
 use crate::file::FileError;
 use crate::model_file::ModelFile;
 use crate::run::RunError;
@@ -74,12 +74,17 @@ pub struct AnnealedReport {
 }
 
 impl Original {
-    fn new(evaluation: &Evaluation, log_det: f64) -> Self {
+    /// From the bounds in standardised units.
+    pub(crate) fn new(lower: Estimate, upper: Estimate, interval: [f64; 2], log_det: f64) -> Self {
         Self {
-            lower: evaluation.lower.value + log_det,
-            upper: evaluation.upper.value + log_det,
-            interval: evaluation.interval.map(|v| v + log_det),
+            lower: lower.value + log_det,
+            upper: upper.value + log_det,
+            interval: interval.map(|v| v + log_det),
         }
+    }
+
+    fn of(evaluation: &Evaluation, log_det: f64) -> Self {
+        Self::new(evaluation.lower, evaluation.upper, evaluation.interval, log_det)
     }
 }
 
@@ -121,7 +126,7 @@ pub fn evaluate_run(
         evaluation.warnings.extend(watch::look(engine, &shape.energy).and_then(|w| w.warning()));
     }
     let log_det = model.header.standardise.log_det();
-    let original = Original::new(&evaluation, log_det);
+    let original = Original::of(&evaluation, log_det);
     let yardstick = |name: &str, standardised: f64| Yardstick {
         name: name.to_owned(),
         standardised,
@@ -175,7 +180,7 @@ pub fn annealed_report(
     let has_base = *model.header.model.base() != Base::None;
     let mut standardised = evaluate_by(&weights, not_finite, engine, rows, has_base)?;
     standardised.warnings = annealed.warnings();
-    let original = Original::new(&standardised, model.header.standardise.log_det());
+    let original = Original::of(&standardised, model.header.standardise.log_det());
     Ok(AnnealedReport { temperatures, energies, standardised, original, back })
 }
 

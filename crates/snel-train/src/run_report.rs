@@ -1,7 +1,7 @@
 //! The report of a run: `report.html`, put together from its parts.
 
 use crate::config::Config;
-use crate::eval_report::EvalReport;
+use crate::eval_report::{EvalReport, Yardstick};
 use crate::model_file::ModelFile;
 use crate::pictures::Picture;
 use crate::plot::grouped;
@@ -19,32 +19,13 @@ pub fn page(
 ) -> String {
     let e = &eval.standardised;
     let split = format!("{:?}", eval.split).to_lowercase();
-    let range = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4} nats a row");
-    let headlines = vec![
-        Headline {
-            name: format!("Log-likelihood of the {split} rows, standardised units"),
-            interval: range(e.interval),
-            explanation: vec![HOW_TO_READ.to_owned(), about_rows(e.rows, e.rows_se)],
-        },
-        Headline {
-            name: format!("Log-likelihood of the {split} rows, original units"),
-            interval: range(eval.original.interval),
-            explanation: vec![format!(
-                "The same in the units of the file: standardised values plus {:.4}.",
-                eval.log_det
-            )],
-        },
-    ];
-    let number = |v: f64| format!("{v:.4}");
-    let yardsticks = Table {
-        title: "Yardsticks".to_owned(),
-        caption: "Mean log-likelihood of simpler models on the same rows, nats a row.".to_owned(),
-        columns: ["model", "standardised", "original"].map(str::to_owned).to_vec(),
-        rows: std::iter::once(("this model, lower bound", e.lower.value, eval.original.lower))
-            .chain(eval.yardsticks.iter().map(|y| (y.name.as_str(), y.standardised, y.original)))
-            .map(|(name, s, o)| vec![name.to_owned(), number(s), number(o)])
-            .collect(),
-    };
+    let headlines = headlines(
+        &format!("the {split} rows"),
+        [e.interval, eval.original.interval],
+        about_rows(e.rows, e.rows_se),
+        eval.log_det,
+    );
+    let yardsticks = yardsticks(e.lower.value, eval.original.lower, &eval.yardsticks);
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     let with_error = |v: crate::evaluate::Estimate| format!("{:.5} ± {:.5}", v.value, v.se);
     let normaliser = Table {
@@ -79,6 +60,44 @@ pub fn page(
         config: config.to_toml(),
         command: command.to_owned(),
     })
+}
+
+/// The log-likelihood of `what` in both units, standardised and original.
+pub(crate) fn headlines(
+    what: &str,
+    [standardised, original]: [[f64; 2]; 2],
+    about: String,
+    log_det: f64,
+) -> Vec<Headline> {
+    let range = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4} nats a row");
+    vec![
+        Headline {
+            name: format!("Log-likelihood of {what}, standardised units"),
+            interval: range(standardised),
+            explanation: vec![HOW_TO_READ.to_owned(), about],
+        },
+        Headline {
+            name: format!("Log-likelihood of {what}, original units"),
+            interval: range(original),
+            explanation: vec![format!(
+                "The same in the units of the file: standardised values plus {log_det:.4}."
+            )],
+        },
+    ]
+}
+
+/// Simpler models below this one, whose lower bounds are given in both units.
+pub(crate) fn yardsticks(standardised: f64, original: f64, simpler: &[Yardstick]) -> Table {
+    let number = |v: f64| format!("{v:.4}");
+    Table {
+        title: "Yardsticks".to_owned(),
+        caption: "Mean log-likelihood of simpler models on the same rows, nats a row.".to_owned(),
+        columns: ["model", "standardised", "original"].map(str::to_owned).to_vec(),
+        rows: std::iter::once(("this model, lower bound", standardised, original))
+            .chain(simpler.iter().map(|y| (y.name.as_str(), y.standardised, y.original)))
+            .map(|(name, s, o)| vec![name.to_owned(), number(s), number(o)])
+            .collect(),
+    }
 }
 
 /// What was trained on what.

@@ -83,8 +83,7 @@ fn print_conditional(report: &ConditionalReport) {
     table(&rows);
     out("");
     for target in &e.targets {
-        let nine = target.coverage.iter().find(|c| (c.level - 0.9).abs() < 1e-9);
-        let nine = nine.map_or(f64::NAN, |c| 100.0 * c.share);
+        let nine = 100.0 * target.within_nine_tenths();
         out(&format!(
             "{}  RMSE {:.5}, CRPS {:.5}, {nine:.1} % within the central 90 %",
             target.name, target.rmse, target.crps

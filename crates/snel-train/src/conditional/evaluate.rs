@@ -78,6 +78,14 @@ pub struct TargetEvaluation {
     pub pit: Vec<f64>,
 }
 
+impl TargetEvaluation {
+    /// Share of rows within the central interval of nine tenths.
+    pub fn within_nine_tenths(&self) -> f64 {
+        let nine = self.coverage.iter().find(|c| (c.level - 0.9).abs() < 1e-9);
+        nine.map_or(f64::NAN, |c| c.share)
+    }
+}
+
 /// How often a central interval holds what was observed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {

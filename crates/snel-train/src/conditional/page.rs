@@ -5,8 +5,8 @@ use crate::config::Config;
 use crate::model_file::ModelFile;
 use crate::pictures::Picture;
 use crate::plot::grouped;
-use crate::report::{HOW_TO_READ, Headline, Report, Table, html};
-use crate::run_report::{about_rows, model_facts};
+use crate::report::{Report, Table, html};
+use crate::run_report::{about_rows, headlines, model_facts, yardsticks};
 
 /// The page as text. `source` says where the data came from, `command` what made the run.
 pub fn page(
@@ -19,33 +19,15 @@ pub fn page(
 ) -> String {
     let e = &eval.standardised;
     let split = format!("{:?}", eval.split).to_lowercase();
-    let range = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4} nats a row");
-    let headlines = vec![
-        Headline {
-            name: format!("Log-likelihood of the targets of the {split} rows, standardised units"),
-            interval: range(e.interval),
-            explanation: vec![HOW_TO_READ.to_owned(), about_rows(e.rows, e.rows_se)],
-        },
-        Headline {
-            name: format!("Log-likelihood of the targets of the {split} rows, original units"),
-            interval: range(eval.original.interval),
-            explanation: vec![format!(
-                "The same in the units of the file: standardised values plus {:.4}.",
-                eval.log_det
-            )],
-        },
-    ];
+    let headlines = headlines(
+        &format!("the targets of the {split} rows"),
+        [e.interval, eval.original.interval],
+        about_rows(e.rows, e.rows_se),
+        eval.log_det,
+    );
     let number = |v: f64| format!("{v:.4}");
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-    let yardsticks = Table {
-        title: "Yardsticks".to_owned(),
-        caption: "Mean log-likelihood of simpler models on the same rows, nats a row.".to_owned(),
-        columns: names(&["model", "standardised", "original"]),
-        rows: std::iter::once(("this model, lower bound", e.lower.value, eval.original.lower))
-            .chain(eval.yardsticks.iter().map(|y| (y.name.as_str(), y.standardised, y.original)))
-            .map(|(name, s, o)| vec![name.to_owned(), number(s), number(o)])
-            .collect(),
-    };
+    let yardsticks = yardsticks(e.lower.value, eval.original.lower, &eval.yardsticks);
     let predictions = Table {
         title: "Predictions".to_owned(),
         caption: "Errors in the units of the file; coverage of the central interval of nine \
@@ -56,8 +38,7 @@ pub fn page(
             .targets
             .iter()
             .map(|t| {
-                let nine = t.coverage.iter().find(|c| (c.level - 0.9).abs() < 1e-9);
-                let nine = nine.map_or(f64::NAN, |c| c.share);
+                let nine = t.within_nine_tenths();
                 vec![t.name.clone(), number(t.rmse), number(t.crps), number(nine)]
             })
             .collect(),

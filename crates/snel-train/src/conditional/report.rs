@@ -98,11 +98,7 @@ pub fn evaluate_run(
         step: header.step,
         units: "nats a row".to_owned(),
         log_det,
-        original: Original {
-            lower: evaluation.lower.value + log_det,
-            upper: evaluation.upper.value + log_det,
-            interval: evaluation.interval.map(|v| v + log_det),
-        },
+        original: Original::new(evaluation.lower, evaluation.upper, evaluation.interval, log_det),
         standardised: evaluation,
         quadrature,
         yardsticks,
