@@ -16,6 +16,7 @@ pub mod density;
 pub mod energy;
 pub mod engine;
 pub mod exact_sum;
+pub mod host;
 pub mod layout;
 pub mod lse;
 pub mod normal;

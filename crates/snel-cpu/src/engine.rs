@@ -9,13 +9,12 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use snel_core::chunks::ChunkSet;
-use snel_core::engine::{DensityEngine, Engine, EngineError, Fingerprint, Head, SampleSet, Scored};
-use snel_core::optim::Applied;
-use snel_core::partial::{Partial, Reduced};
+use snel_core::engine::{DensityEngine, EngineError, Fingerprint, SampleSet, Scored};
+use snel_core::host::{Host, HostEngine};
+use snel_core::partial::Partial;
 use snel_core::plan::StepPlan;
-use snel_core::problem::Problem;
+use snel_core::problem::{Model, Problem};
 use snel_core::rows::Rows;
-use snel_core::state::State;
 
 use crate::chunk::{Parameters, Shared, Workspace};
 use crate::crew::{CpuError, Crew};
@@ -27,10 +26,8 @@ use crate::tile::TILE;
 pub struct CpuEngine {
     set: InstructionSet,
     shared: Shared,
-    state: State,
+    host: Host<Model>,
     packed: PackedWeights,
-    /// Memory for the update.
-    gradient: Vec<f64>,
     threads: usize,
     /// Locked only to score; a step has the engine to itself.
     crew: Mutex<Crew<Workspace>>,
@@ -61,13 +58,12 @@ impl CpuEngine {
         set: InstructionSet,
     ) -> Result<Self, CpuError> {
         let threads = threads.max(1);
-        let state = problem.initial_state();
+        let host = Host::new(problem.clone());
         let mut packed = PackedWeights::new(&problem.model.energy, set.lanes());
-        packed.pack(&state.parameters);
-        let gradient = vec![0.0; problem.layout.len()];
+        packed.pack(&host.state.parameters);
         let shared = Shared::new(problem, rows);
         let crew = Mutex::new(Crew::new(threads, || Workspace::new(&shared, set))?);
-        Ok(Self { set, shared, state, packed, gradient, threads, crew })
+        Ok(Self { set, shared, host, packed, threads, crew })
     }
 
     /// Points of each thread's share when `n` are scored: whole tiles.
@@ -91,66 +87,43 @@ impl CpuEngine {
     }
 }
 
-impl Engine for CpuEngine {
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint {
-            engine: "cpu".to_owned(),
-            arithmetic: format!("{} {}", std::env::consts::ARCH, self.set),
-            revision: 2,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+impl HostEngine for CpuEngine {
+    type Model = Model;
+
+    fn arithmetic(&self) -> Fingerprint {
+        self.set.fingerprint(2)
     }
 
-    fn accumulate(
+    fn add_chunks(
         &mut self,
         plan: &StepPlan,
         chunks: &ChunkSet,
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
-        let Self { shared, state, packed, crew, .. } = self;
+        let Self { shared, host, packed, crew, .. } = self;
         let crew = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let parameters = Parameters { flat: &state.parameters, packed };
+        let parameters = Parameters { flat: &host.state.parameters, packed };
         crew.accumulate(chunks, partial, |workspace, index, sums| {
             workspace.accumulate(shared, parameters, plan, index, sums)
         })
     }
 
-    fn apply(&mut self, reduced: &Reduced<'_>) -> Applied {
-        let applied = self.state.apply(&self.shared.problem, reduced, &mut self.gradient);
-        self.packed.pack(&self.state.parameters);
-        applied
+    fn host(&self) -> &Host<Model> {
+        &self.host
     }
 
-    fn skip(&mut self) {
-        self.state.step += 1;
+    fn host_mut(&mut self) -> &mut Host<Model> {
+        &mut self.host
     }
 
-    fn head(&self) -> Head {
-        self.state.head()
-    }
-
-    fn set_b(&mut self, b: f32) {
-        self.state.set_b(b);
-    }
-
-    fn digest(&self) -> u128 {
-        self.state.digest()
-    }
-
-    fn snapshot(&self) -> State {
-        self.state.clone()
-    }
-
-    fn restore(&mut self, state: &State) -> Result<(), EngineError> {
-        self.state = state.checked(&self.shared.problem)?;
-        self.packed.pack(&self.state.parameters);
-        Ok(())
+    fn refresh(&mut self) {
+        self.packed.pack(&self.host.state.parameters);
     }
 }
 
 impl DensityEngine for CpuEngine {
     fn score(&self, x: &[f32], out: &mut [Scored]) {
-        let parameters = Parameters { flat: &self.state.parameters, packed: &self.packed };
+        let parameters = Parameters { flat: &self.host.state.parameters, packed: &self.packed };
         let x = x.chunks(self.share(out.len()) * self.shared.problem.model.dim());
         self.score_shares(x, out, |workspace, _, x, out| {
             workspace.score(&self.shared, parameters, x, out);
@@ -158,7 +131,7 @@ impl DensityEngine for CpuEngine {
     }
 
     fn score_samples(&self, set: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
-        let parameters = Parameters { flat: &self.state.parameters, packed: &self.packed };
+        let parameters = Parameters { flat: &self.host.state.parameters, packed: &self.packed };
         let x = x.chunks_mut(self.share(out.len()) * self.shared.problem.model.dim());
         self.score_shares(x, out, |workspace, start, x, out| {
             let start = range.start + start as u64;

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use pulp::{Scalar, Simd, WithSimd};
+use snel_core::engine::Fingerprint;
 
 /// A vector instruction set that is present on this machine.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,16 @@ impl InstructionSet {
     /// The best that this machine has.
     pub fn best() -> Self {
         Self::present()[0]
+    }
+
+    /// What the bits of an engine on these instructions depend on; `revision` is the engine's.
+    pub(crate) fn fingerprint(self, revision: u32) -> Fingerprint {
+        Fingerprint {
+            engine: "cpu".to_owned(),
+            arithmetic: format!("{} {self}", std::env::consts::ARCH),
+            revision,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
     }
 
     /// Runs `work` compiled for this instruction set. `work`, and all that it calls, must be

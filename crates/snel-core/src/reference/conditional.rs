@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::engine::ChunkGradient;
+use super::ChunkGradient;
 use super::perceptron::{backward, forward, linear, linear_back};
 use crate::chunks::ChunkSet;
 use crate::conditional::{
@@ -12,22 +12,20 @@ use crate::conditional::{
     RowWeights,
 };
 use crate::density::{Affine, Density, Draws, Scale};
-use crate::engine::{Engine, EngineError, Fingerprint, Head, Scored};
-use crate::optim::Applied;
-use crate::partial::{Partial, Reduced, Side};
+use crate::engine::{EngineError, Fingerprint, Scored};
+use crate::host::{Host, HostEngine};
+use crate::partial::{Partial, Side};
 use crate::philox::{Key, Stream};
 use crate::plan::{Chunk, StepPlan};
 use crate::problem::{Base, Problem};
 use crate::rows::Rows;
-use crate::state::State;
 use crate::statistics::Tally;
 
 /// Every sample of every row of a chunk at once, in f64.
 pub struct ConditionalReference {
-    problem: Arc<Problem<ConditionalModel>>,
+    host: Host<ConditionalModel>,
     networks: Networks,
     rows: Arc<dyn Rows>,
-    state: State,
 }
 
 /// One row with its samples.
@@ -41,18 +39,17 @@ struct Row {
 impl ConditionalReference {
     /// An engine for `problem` on the training rows `rows`.
     pub fn new(problem: Arc<Problem<ConditionalModel>>, rows: Arc<dyn Rows>) -> Self {
-        let state = problem.initial_state();
         let networks = Networks::new(&problem.model);
-        Self { problem, networks, rows, state }
+        Self { host: Host::new(problem), networks, rows }
     }
 
     fn parameters(&self) -> Vec<f64> {
-        self.state.parameters.iter().map(|&p| f64::from(p)).collect()
+        self.host.state.parameters.iter().map(|&p| f64::from(p)).collect()
     }
 
     /// The proposals at `x`; `observed` is there in training.
     fn proposals(&self, x: &Array2<f64>, observed: Option<&Array2<f64>>) -> Vec<Density> {
-        let model = &self.problem.model;
+        let model = &self.host.problem.model;
         match (&model.proposal, observed) {
             (ConditionalProposal::Fixed(density), _) => vec![density.clone(); x.nrows()],
             (ConditionalProposal::Observed { elsewhere, .. }, None) => {
@@ -90,7 +87,7 @@ impl ConditionalReference {
     }
 
     fn mixture_outputs(&self, x: &Array2<f64>) -> Array2<f64> {
-        let activation = self.problem.model.activation;
+        let activation = self.host.problem.model.activation;
         match &self.networks.proposal {
             Some(net) => forward(net, activation, &self.parameters(), x, None).output,
             None => Array2::zeros((x.nrows(), 0)),
@@ -98,7 +95,7 @@ impl ConditionalReference {
     }
 
     fn row(&self, proposal: &Density, y: Array2<f64>) -> Row {
-        let base = |y: &[f64], log_q: f64| match &self.problem.model.base {
+        let base = |y: &[f64], log_q: f64| match &self.host.problem.model.base {
             Base::None => 0.0,
             Base::Proposal => log_q,
             Base::Density(density) => density.log_density(y),
@@ -114,7 +111,7 @@ impl ConditionalReference {
 
     /// Energies of `y` (`k` to each row of `x`).
     fn energies(&self, x: &Array2<f64>, y: &Array2<f64>) -> Vec<f64> {
-        let (parameters, activation) = (self.parameters(), self.problem.model.activation);
+        let (parameters, activation) = (self.parameters(), self.host.problem.model.activation);
         let nets = &self.networks;
         let h = forward(&nets.features, activation, &parameters, x, None).output;
         let offset = linear(&parameters, &nets.offset, &h);
@@ -128,7 +125,7 @@ impl ConditionalReference {
     /// # Errors
     /// [`EngineError::Rows`] if training rows cannot be read.
     pub fn chunk(&self, plan: &StepPlan, index: u32) -> Result<ChunkGradient, EngineError> {
-        let Problem { model, objective, seed, layout, .. } = &*self.problem;
+        let Problem { model, objective, seed, layout, .. } = &*self.host.problem;
         let Networks { features, offset, energy, log_normaliser, proposal } = &self.networks;
         let range = match plan.chunk(index) {
             Chunk::Rows(range) => range,
@@ -169,7 +166,7 @@ impl ConditionalReference {
         let mut d_outputs = Array2::zeros(outputs.raw_dim());
         for (i, row) in all.iter().enumerate() {
             let e = |j: usize| energies.output[(i * (m + 1) + j, 0)];
-            let b = f64::from(self.state.b()) + g.output[(i, 0)];
+            let b = f64::from(self.host.state.b()) + g.output[(i, 0)];
             let u = |j: usize| row.log_base[j] - e(j) - row.log_proposal[j] - b;
             tally.add_row(row.log_base[0] - e(0) - g.output[(i, 0)]);
             let usable: Vec<f64> = (1..=m)
@@ -240,7 +237,7 @@ impl ConditionalReference {
     }
 
     fn inputs(&self, x: &[f32]) -> Array2<f64> {
-        split(x, self.problem.model.inputs, self.problem.model.inputs).0
+        split(x, self.host.problem.model.inputs, self.host.problem.model.inputs).0
     }
 }
 
@@ -285,78 +282,48 @@ fn repeated(rows: &Array2<f64>, times: usize) -> Array2<f64> {
     Array2::from_shape_fn((rows.nrows() * times, rows.ncols()), |(i, j)| rows[(i / times, j)])
 }
 
-impl Engine for ConditionalReference {
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint {
-            engine: "reference".to_owned(),
-            arithmetic: std::env::consts::ARCH.to_owned(),
-            revision: 1,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+impl HostEngine for ConditionalReference {
+    type Model = ConditionalModel;
+
+    fn arithmetic(&self) -> Fingerprint {
+        super::fingerprint()
     }
 
-    fn accumulate(
+    fn add_chunks(
         &mut self,
         plan: &StepPlan,
         chunks: &ChunkSet,
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
-        let mut sums = partial.empty_sums();
-        for index in chunks.iter() {
-            let ChunkGradient { side, gradient, tally } = self.chunk(plan, index)?;
-            let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
-            sums.add_chunk(side, &gradient, &tally);
-        }
-        Ok(partial.add(chunks, &sums)?)
+        super::add_chunks(chunks, partial, |index| self.chunk(plan, index))
     }
 
-    fn apply(&mut self, reduced: &Reduced<'_>) -> Applied {
-        self.state.apply(&self.problem, reduced, &mut Vec::new())
+    fn host(&self) -> &Host<ConditionalModel> {
+        &self.host
     }
 
-    fn skip(&mut self) {
-        self.state.step += 1;
-    }
-
-    fn head(&self) -> Head {
-        self.state.head()
-    }
-
-    fn set_b(&mut self, b: f32) {
-        self.state.set_b(b);
-    }
-
-    fn digest(&self) -> u128 {
-        self.state.digest()
-    }
-
-    fn snapshot(&self) -> State {
-        self.state.clone()
-    }
-
-    fn restore(&mut self, state: &State) -> Result<(), EngineError> {
-        self.state = state.checked(&self.problem)?;
-        Ok(())
+    fn host_mut(&mut self) -> &mut Host<ConditionalModel> {
+        &mut self.host
     }
 }
 
 impl ConditionalEngine for ConditionalReference {
     fn model(&self) -> &ConditionalModel {
-        &self.problem.model
+        &self.host.problem.model
     }
 
     fn log_normalisers(&self, x: &[f32], out: &mut [f32]) {
-        let (parameters, activation) = (self.parameters(), self.problem.model.activation);
+        let (parameters, activation) = (self.parameters(), self.host.problem.model.activation);
         let x = self.inputs(x);
         let h = forward(&self.networks.features, activation, &parameters, &x, None).output;
         let g = forward(&self.networks.log_normaliser, activation, &parameters, &h, None).output;
         for (out, g) in out.iter_mut().zip(&g) {
-            *out = (f64::from(self.state.b()) + g) as f32;
+            *out = (f64::from(self.host.state.b()) + g) as f32;
         }
     }
 
     fn score(&self, x: &[f32], y: &[f32], out: &mut [Scored]) {
-        let (x, targets) = (self.inputs(x), self.problem.model.targets);
+        let (x, targets) = (self.inputs(x), self.host.problem.model.targets);
         let points: Vec<f64> = y.iter().map(|&v| f64::from(v)).collect();
         let share = points.len() / x.nrows().max(1);
         let rows: Vec<Row> = self
@@ -373,7 +340,7 @@ impl ConditionalEngine for ConditionalReference {
 
     fn score_samples(&self, samples: &RowSamples, x: &[f32], y: &mut [f32], out: &mut [Scored]) {
         let x = self.inputs(x);
-        let key = Key::new(self.problem.seed, samples.set.stream);
+        let key = Key::new(self.host.problem.seed, samples.set.stream);
         let m = (samples.range.end - samples.range.start) as usize;
         let mut rows = Vec::new();
         for (i, proposal) in self.proposals(&x, None).iter().enumerate() {

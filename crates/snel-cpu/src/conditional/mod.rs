@@ -16,13 +16,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use snel_core::chunks::ChunkSet;
 use snel_core::conditional::{ConditionalEngine, ConditionalModel, RowSamples};
-use snel_core::engine::{Engine, EngineError, Fingerprint, Head, Scored};
-use snel_core::optim::Applied;
-use snel_core::partial::{Partial, Reduced};
+use snel_core::engine::{EngineError, Fingerprint, Scored};
+use snel_core::host::{Host, HostEngine};
+use snel_core::partial::Partial;
 use snel_core::plan::StepPlan;
 use snel_core::problem::Problem;
 use snel_core::rows::Rows;
-use snel_core::state::State;
 
 use crate::crew::{CpuError, Crew};
 use crate::instruction_set::InstructionSet;
@@ -33,10 +32,8 @@ use workspace::{Parameters, Shared, Workspace};
 pub struct ConditionalCpuEngine {
     set: InstructionSet,
     shared: Shared,
-    state: State,
+    host: Host<ConditionalModel>,
     packed: PackedNetworks,
-    /// Memory for the update.
-    gradient: Vec<f64>,
     threads: usize,
     /// Locked only to score; a step has the engine to itself.
     crew: Mutex<Crew<Workspace>>,
@@ -67,17 +64,16 @@ impl ConditionalCpuEngine {
         set: InstructionSet,
     ) -> Result<Self, CpuError> {
         let threads = threads.max(1);
-        let state = problem.initial_state();
-        let gradient = vec![0.0; problem.layout.len()];
+        let host = Host::new(problem.clone());
         let shared = Shared::new(problem, rows);
         let mut packed = PackedNetworks::new(&shared.networks, set.lanes());
-        packed.pack(&state.parameters);
+        packed.pack(&host.state.parameters);
         let crew = Mutex::new(Crew::new(threads, || Workspace::new(&shared, set))?);
-        Ok(Self { set, shared, state, packed, gradient, threads, crew })
+        Ok(Self { set, shared, host, packed, threads, crew })
     }
 
     fn parameters(&self) -> Parameters<'_> {
-        Parameters { b: self.state.b(), packed: &self.packed }
+        Parameters { b: self.host.state.b(), packed: &self.packed }
     }
 
     /// Rows of each thread's share of `rows`.
@@ -96,60 +92,37 @@ impl ConditionalCpuEngine {
     }
 }
 
-impl Engine for ConditionalCpuEngine {
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint {
-            engine: "cpu".to_owned(),
-            arithmetic: format!("{} {}", std::env::consts::ARCH, self.set),
-            revision: 1,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+impl HostEngine for ConditionalCpuEngine {
+    type Model = ConditionalModel;
+
+    fn arithmetic(&self) -> Fingerprint {
+        self.set.fingerprint(1)
     }
 
-    fn accumulate(
+    fn add_chunks(
         &mut self,
         plan: &StepPlan,
         chunks: &ChunkSet,
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
-        let Self { shared, state, packed, crew, .. } = self;
-        let parameters = Parameters { b: state.b(), packed };
+        let Self { shared, host, packed, crew, .. } = self;
         let crew = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let parameters = Parameters { b: host.state.b(), packed };
         crew.accumulate(chunks, partial, |workspace, index, sums| {
             workspace.accumulate(shared, parameters, plan, index, sums)
         })
     }
 
-    fn apply(&mut self, reduced: &Reduced<'_>) -> Applied {
-        let applied = self.state.apply(&self.shared.problem, reduced, &mut self.gradient);
-        self.packed.pack(&self.state.parameters);
-        applied
+    fn host(&self) -> &Host<ConditionalModel> {
+        &self.host
     }
 
-    fn skip(&mut self) {
-        self.state.step += 1;
+    fn host_mut(&mut self) -> &mut Host<ConditionalModel> {
+        &mut self.host
     }
 
-    fn head(&self) -> Head {
-        self.state.head()
-    }
-
-    fn set_b(&mut self, b: f32) {
-        self.state.set_b(b);
-    }
-
-    fn digest(&self) -> u128 {
-        self.state.digest()
-    }
-
-    fn snapshot(&self) -> State {
-        self.state.clone()
-    }
-
-    fn restore(&mut self, state: &State) -> Result<(), EngineError> {
-        self.state = state.checked(&self.shared.problem)?;
-        self.packed.pack(&self.state.parameters);
-        Ok(())
+    fn refresh(&mut self) {
+        self.packed.pack(&self.host.state.parameters);
     }
 }
 
