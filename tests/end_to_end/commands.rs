@@ -164,6 +164,26 @@ fn every_report_is_one_json_document() {
     assert_eq!((&data["rows"], &data["columns"][1]["mean"]), (&2.into(), &3.0.into()));
 }
 
+#[test]
+fn runs_of_different_objectives_stand_side_by_side() {
+    let place = Place::with_small();
+    place.ok(&["train", "small.toml", "--out", "snl"]);
+    place.ok(&["train", "small.toml", "--out", "nce", "--set", "objective.kind=nce"]);
+    let document = place.ok(&["compare", "snl", "nce", "--json"]).json();
+    let runs = document["runs"].as_array().unwrap();
+    assert_eq!(runs[1]["settings"]["objective.kind"], "\"nce\"");
+    // Equal work a step and equally many steps: within that budget is where both ended.
+    let by_energies = &document["budgets"][0];
+    for (run, standing) in runs.iter().zip(by_energies["standings"].as_array().unwrap()) {
+        assert_eq!(standing["spent"], run["now"]["spent"]);
+        assert!(standing["interval"][0].as_f64() <= standing["interval"][1].as_f64());
+        assert_eq!(run["evaluated"]["split"], "test");
+    }
+    let printed = place.ok(&["compare", "snl", "nce"]).stdout;
+    assert!(printed.contains("objective.kind = \"nce\""), "{printed}");
+    place.snel(&["compare", "snl", "nothing"]).refuses(2, &["nothing", "config.toml"]);
+}
+
 /// Kustomize and Slurm read these in `.ci/deploy`.
 #[test]
 fn a_plan_is_rendered_for_other_places() {

@@ -46,6 +46,8 @@ pub(crate) enum Command {
     WorkerList(WorkerListArgs),
     /// Evaluate a trained model: an interval for its log-likelihood
     Eval(EvalArgs),
+    /// Compare runs at equal budget: evaluations of the energy, of its gradient, seconds
+    Compare(CompareArgs),
     /// Write the log-density of every row of a file
     Score(ScoreArgs),
     /// Predict the targets of every row of a file, with a conditional model
@@ -360,6 +362,16 @@ pub(crate) struct DrainArgs {
     pub(crate) worker: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Run folders
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Print one JSON document on stdout instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ use snel_cuda::driver::OpenError;
 use snel_cuda::open::EngineOpenError;
 use snel_data::DataError;
 use snel_train::bench::BenchError;
+use snel_train::compare::CompareError;
 use snel_train::compute::ComputeError;
 use snel_train::conditional::PredictError;
 use snel_train::config::ConfigError;
@@ -98,6 +99,20 @@ impl From<StudyError> for Failure {
             _ => (None, Exit::Failed),
         };
         Self { error: error.into(), hint, exit }
+    }
+}
+
+impl From<CompareError> for Failure {
+    fn from(error: CompareError) -> Self {
+        let (hint, exit) = match error {
+            CompareError::Folder(error) => return RunError::from(error).into(),
+            CompareError::File(error) => return error.into(),
+            CompareError::NoLedger(_) => ("train it again, or leave it out", Exit::Data),
+            CompareError::Evaluation { .. } => {
+                ("`snel train --resume` writes it again", Exit::Data)
+            }
+        };
+        Self { error: error.into(), hint: Some(hint.to_owned()), exit }
     }
 }
 

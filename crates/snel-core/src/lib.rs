@@ -34,3 +34,4 @@ pub mod state;
 pub mod statistics;
 pub mod step;
 pub mod vectorise;
+pub mod work;

@@ -40,6 +40,11 @@ impl Estimate {
     pub fn interval(&self) -> [f64; 2] {
         [self.value - Z_95 * self.se, self.value + Z_95 * self.se]
     }
+
+    /// From `lower -1.96 se` to `upper + 1.96 se`.
+    pub(crate) fn between(lower: &Self, upper: &Self) -> [f64; 2] {
+        [lower.interval()[0], upper.interval()[1]]
+    }
 }
 
 /// How evenly the samples carry the weight.
@@ -241,7 +246,7 @@ fn bounds(
         rows: sums.rows as u64,
         lower,
         upper,
-        interval: [lower.interval()[0], upper.interval()[1]],
+        interval: Estimate::between(&lower, &upper),
         rows_se: (variance / (sums.rows - 1.0)).sqrt(),
         b,
         log_z,

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod compare;
 pub mod compute;
 pub mod conditional;
 pub mod config;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use snel_core::precision::EnergyError;
+use snel_core::work::Work;
 
 use crate::evaluate::Evaluation;
 
@@ -57,12 +58,29 @@ pub struct ValidationRecord {
     pub b: f64,
     /// The best lower bound so far.
     pub best: bool,
+    /// 95 % interval of the mean log-likelihood, by the Monte-Carlo errors of both bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
+    /// What the steps until here have cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Spent>,
     /// Standard deviation of the error of energies, nats, where products are coarser than f32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub energy_error: Option<f64>,
     /// What that error does to `log Ẑ`, nats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_z_error: Option<f64>,
+}
+
+/// The budget ledger of a run: what its steps have cost. Validations, checkpoints and the final
+/// evaluation are not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Evaluations since step 0, of all workers.
+    #[serde(flatten)]
+    pub work: Work,
+    /// Seconds since the run began or was resumed.
+    pub seconds: f64,
 }
 
 /// What a validation of any kind of model comes to; of a conditional one, means over the rows.
@@ -72,6 +90,8 @@ pub struct Validation {
     pub lower: f64,
     /// Upper bound, importance sampling.
     pub upper: f64,
+    /// From the lower bound to the upper one, both moved outwards by 1.96 standard errors.
+    pub interval: [f64; 2],
     /// Effective sample size as a fraction of the samples.
     pub ess_fraction: f64,
     /// `log Ẑ` from fresh samples.
@@ -85,6 +105,7 @@ impl From<&Evaluation> for Validation {
         Self {
             lower: evaluation.lower.value,
             upper: evaluation.upper.value,
+            interval: evaluation.interval,
             ess_fraction: evaluation.weights.ess_fraction,
             log_z: evaluation.log_z.value,
             b: evaluation.b,
@@ -93,13 +114,29 @@ impl From<&Evaluation> for Validation {
 }
 
 impl ValidationRecord {
-    /// The record of `validation` after `step` steps. `error` is that of the energies, where it is
-    /// watched.
-    pub fn new(step: u64, validation: &Validation, best: bool, error: Option<EnergyError>) -> Self {
-        let Validation { lower, upper, ess_fraction, log_z, b } = *validation;
-        let energy_error = error.map(|error| error.spread);
-        let log_z_error = error.map(|error| error.log_z);
-        Self { step, lower, upper, ess_fraction, log_z, b, best, energy_error, log_z_error }
+    /// The record of `validation` after `step` steps, which have cost `spent`. `error` is that of the
+    /// energies, where it is watched.
+    pub fn new(
+        step: u64,
+        validation: &Validation,
+        best: bool,
+        spent: Spent,
+        error: Option<EnergyError>,
+    ) -> Self {
+        let Validation { lower, upper, interval, ess_fraction, log_z, b } = *validation;
+        Self {
+            step,
+            lower,
+            upper,
+            ess_fraction,
+            log_z,
+            b,
+            best,
+            interval: Some(interval),
+            spent: Some(spent),
+            energy_error: error.map(|error| error.spread),
+            log_z_error: error.map(|error| error.log_z),
+        }
     }
 }
 

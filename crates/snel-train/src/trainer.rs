@@ -25,7 +25,7 @@ use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::Train;
 use crate::divergence::{self, Divergence};
 use crate::file::FileError;
-use crate::metrics::{Averager, Record, StepSample, ValidationRecord};
+use crate::metrics::{Averager, Record, Spent, StepSample, ValidationRecord};
 use crate::model_file::{ModelFile, ModelHeader};
 use crate::pace::Pace;
 use crate::sink::{Live, Sink};
@@ -127,6 +127,8 @@ impl Trainer<'_> {
         let mut partial = room_for(&self.problem);
         let (mut pace, mut outcomes) = (Pace::default(), Vec::new());
         let mut watch = Watch::default();
+        // Of steps alone, for the ledger.
+        let mut busy = 0.0;
         self.watch(&mut watch);
         // A run that had stopped early has not lost patience less by being resumed.
         if self.out_of_patience() {
@@ -147,6 +149,7 @@ impl Trainer<'_> {
             }
             let elapsed = before.elapsed();
             pace.took(elapsed);
+            busy += elapsed.as_secs_f64();
             let seconds = elapsed.as_secs_f64() / outcomes.len() as f64;
             for (i, outcome) in outcomes.drain(..).enumerate() {
                 let StepOutcome { b, head, result } = outcome;
@@ -172,7 +175,7 @@ impl Trainer<'_> {
             let head = self.head();
             let mut exhausted = false;
             if head.step.is_multiple_of(self.settings.valid_every) || head.step == steps {
-                exhausted = self.validate(&mut watch)?;
+                exhausted = self.validate(&mut watch, busy)?;
             }
             let stop = self.stop.load(Ordering::Relaxed);
             let last = exhausted || head.step == steps;
@@ -189,7 +192,7 @@ impl Trainer<'_> {
         }
         // A run of zero steps, or one resumed at its end, still leaves a model.
         if saved == 0 || !self.store.has_best() {
-            self.validate(&mut watch)?;
+            self.validate(&mut watch, busy)?;
             self.save()?;
         }
         Ok(Outcome::Finished)
@@ -222,8 +225,9 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Evaluates on the validation rows and keeps the best model. True if patience is exhausted.
-    fn validate(&mut self, watch: &mut Watch) -> Result<bool, TrainError> {
+    /// Evaluates on the validation rows and keeps the best model. True if patience is exhausted. The
+    /// steps so far took `seconds`.
+    fn validate(&mut self, watch: &mut Watch, seconds: f64) -> Result<bool, TrainError> {
         let samples = self.settings.valid_samples;
         let validation = self.engine.validate(&self.problem, self.valid, samples)?;
         let step = self.head().step;
@@ -239,7 +243,9 @@ impl Trainer<'_> {
             self.progress.since_best += 1;
         }
         let error = self.watch(watch);
-        self.record(&Record::Validation(ValidationRecord::new(step, &validation, best, error)))?;
+        let spent = Spent { work: self.problem.work(&self.batching).times(step), seconds };
+        let record = ValidationRecord::new(step, &validation, best, spent, error);
+        self.record(&Record::Validation(record))?;
         if validation.ess_fraction < self.settings.min_ess {
             self.note(&format!(
                 "step {step}: only {:.2e} of the validation samples are effective (train.min_ess \

@@ -43,6 +43,8 @@ fn validation() -> ValidationRecord {
         log_z: f64::NAN,
         b: 0.0,
         best: true,
+        interval: None,
+        spent: None,
         energy_error: None,
         log_z_error: None,
     }

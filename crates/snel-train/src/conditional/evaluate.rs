@@ -228,9 +228,11 @@ pub fn validate(
             sums.add(observed, b, log_weights);
         });
     })?;
+    let (lower, upper) = (sums.lower(), sums.upper());
     Ok(Validation {
-        lower: sums.lower().value,
-        upper: sums.upper().value,
+        lower: lower.value,
+        upper: upper.value,
+        interval: Estimate::between(&lower, &upper),
         ess_fraction: sums.ess / sums.rows,
         log_z: sums.log_z / sums.rows,
         b: sums.b / sums.rows,
@@ -306,7 +308,7 @@ pub fn evaluate(
         samples,
         lower,
         upper,
-        interval: [lower.interval()[0], upper.interval()[1]],
+        interval: Estimate::between(&lower, &upper),
         rows_se: sums.rows_se(),
         b: sums.b / sums.rows,
         log_z: sums.log_z / sums.rows,

@@ -149,9 +149,16 @@ impl Sink for Listener {
     }
     fn record(&mut self, record: &Record) -> Result<(), FileError> {
         let mut record = record.clone();
-        if let Record::Step(step) = &mut record {
-            assert!(step.points_per_second > 0.0 && step.seconds > 0.0);
-            (step.points_per_second, step.seconds) = (0.0, 0.0);
+        match &mut record {
+            Record::Step(step) => {
+                assert!(step.points_per_second > 0.0 && step.seconds > 0.0);
+                (step.points_per_second, step.seconds) = (0.0, 0.0);
+            }
+            Record::Validation(validation) => {
+                let spent = validation.spent.as_mut().unwrap();
+                assert!(spent.seconds > 0.0 || validation.step == 0);
+                spent.seconds = 0.0;
+            }
         }
         self.hears(format!("{record:?}"));
         Ok(())

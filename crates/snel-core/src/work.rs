@@ -1,0 +1,51 @@
+//! What training costs, in counts that do not depend on the machine.
+
+use std::ops::Add;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Batching;
+use crate::problem::{AnyModel, Problem};
+
+/// Evaluations of the unnormalised model at one point each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// Of the energy.
+    pub energies: u64,
+    /// Of its gradient, by parameters or by the point.
+    pub gradients: u64,
+}
+
+impl Work {
+    /// This work `times` over.
+    #[must_use]
+    pub fn times(self, times: u64) -> Self {
+        Self {
+            energies: self.energies.saturating_mul(times),
+            gradients: self.gradients.saturating_mul(times),
+        }
+    }
+}
+
+impl Add for Work {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            energies: self.energies.saturating_add(other.energies),
+            gradients: self.gradients.saturating_add(other.gradients),
+        }
+    }
+}
+
+impl Problem<AnyModel> {
+    /// The work of one step: every row and every sample once, forward and backward.
+    pub fn work(&self, batching: &Batching) -> Work {
+        let Batching { batch, samples, .. } = *batching;
+        let points = match &self.model {
+            AnyModel::Density(_) => batch.saturating_add(samples),
+            AnyModel::Conditional(_) => batch.saturating_mul(samples.saturating_add(1)),
+        };
+        Work { energies: points, gradients: points }
+    }
+}
