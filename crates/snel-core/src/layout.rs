@@ -63,7 +63,7 @@ impl Layout {
     }
 
     /// Layout of tensors with a name, a shape and a kind, followed by `b`.
-    pub(crate) fn of(tensors: Vec<(String, Vec<usize>, SegmentKind)>) -> Self {
+    pub fn of(tensors: Vec<(String, Vec<usize>, SegmentKind)>) -> Self {
         let mut layout = Self { segments: Vec::new(), len: 0 };
         for (name, shape, kind) in tensors {
             layout.push(name, shape, kind);

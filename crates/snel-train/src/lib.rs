@@ -15,6 +15,7 @@ pub mod eval_report;
 pub mod evaluate;
 pub mod file;
 pub mod finish;
+pub mod frechet;
 pub mod in_process;
 mod memory;
 pub mod metrics;
