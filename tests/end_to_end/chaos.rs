@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use snel_cluster::record::History;
 
-use crate::snel::{Output, Place};
+use crate::snel::{Output, Place, children};
 
 const WORKERS: &str = "3";
 const BUDGET: Duration = Duration::from_millis(500);
@@ -36,20 +36,6 @@ impl Dice {
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
-}
-
-/// Children of `parent` whose first argument is `role`.
-fn children(parent: &Child, role: &str) -> Vec<String> {
-    let id = parent.id().to_string();
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid = entry.ok()?.file_name().into_string().ok()?;
-        pid.parse::<u32>().ok()?;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
-        let is_child = stat.rsplit(") ").next()?.split(' ').nth(1)? == id;
-        (is_child && command.split('\0').nth(1)? == role).then_some(pid)
-    });
-    processes.collect()
 }
 
 fn send(signal: &str, pid: &str) {

@@ -84,8 +84,7 @@ impl Liar {
                     chunks: 3,
                     problem: "lie".to_owned(),
                     fingerprint: "lie".to_owned(),
-                    has_state: false,
-                    nccl: 0,
+                    ..v1::Prepared::default()
                 })),
                 In::Start(start) => self.say(Out::Arrived(v1::Arrived {
                     run: start.run,

@@ -3,6 +3,7 @@
 // A test may panic and print.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::format_collect)]
 
+mod chains;
 mod chaos;
 mod cluster;
 mod commands;

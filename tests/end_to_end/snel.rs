@@ -142,3 +142,17 @@ pub(crate) fn signal(child: &Child, signal: &str) {
             .success()
     );
 }
+
+/// Children of `parent` whose first argument is `role`.
+pub(crate) fn children(parent: &Child, role: &str) -> Vec<String> {
+    let id = parent.id().to_string();
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid = entry.ok()?.file_name().into_string().ok()?;
+        pid.parse::<u32>().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        let is_child = stat.rsplit(") ").next()?.split(' ').nth(1)? == id;
+        (is_child && command.split('\0').nth(1)? == role).then_some(pid)
+    });
+    processes.collect()
+}

@@ -237,6 +237,9 @@ fn of_compute(error: &ComputeError) -> (Option<String>, Exit) {
         ComputeError::Conditional(_) => {
             (Some("use `--device cpu`; the kernels are for density models".into()), Exit::Usage)
         }
+        ComputeError::Chains(_) => {
+            (Some("use `--device cpu`; GPUs have no kernels for chains".into()), Exit::Usage)
+        }
         // Asked for by the user, and not to be had: the machine has no such GPU, or the model no
         // kernels.
         ComputeError::Cuda(_) => (

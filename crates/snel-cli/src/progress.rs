@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use snel_train::file::FileError;
-use snel_train::metrics::Record;
+use snel_train::metrics::{Record, Walked, Weighed};
 use snel_train::sink::{Live, Sink};
 
 use crate::output::err;
@@ -16,9 +16,9 @@ const SMOOTH: f64 = 0.95;
 /// A sink that shows progress.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
-    bound: Option<f64>,
-    ess: f64,
-    speed: f64,
+    weighed: Option<Weighed>,
+    walked: Option<Walked>,
+    speed: Option<f64>,
     valid: String,
 }
 
@@ -33,7 +33,19 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Self { bar, bound: None, ess: 0.0, speed: 0.0, valid: String::new() }
+        Self { bar, weighed: None, walked: None, speed: None, valid: String::new() }
+    }
+
+    /// What steps say, and how fast they are.
+    fn steps(&self) -> String {
+        let weighed = self.weighed.map(|w| format!("bound {:.4}  ", w.bound));
+        let walked = self.walked.map(|w| {
+            let Walked { contrast, acceptance, step_size } = w;
+            let acceptance = 100.0 * acceptance;
+            format!("contrast {contrast:.4}  accepted {acceptance:.1} % at {step_size:.3}  ")
+        });
+        let said = weighed.or(walked).unwrap_or_default();
+        format!("{said}{:.2} M points/s", self.speed.unwrap_or(0.0) / 1e6)
     }
 
     fn say(&self, text: &str) {
@@ -46,22 +58,14 @@ impl Progress {
 
 impl Sink for Progress {
     fn live(&mut self, live: &Live) {
-        let smooth = |old: f64, new: f64| SMOOTH * old + (1.0 - SMOOTH) * new;
-        if self.bound.is_none() {
-            (self.ess, self.speed) = (live.ess_fraction, live.points_per_second);
-        }
-        self.bound = Some(smooth(self.bound.unwrap_or(live.bound), live.bound));
-        self.ess = smooth(self.ess, live.ess_fraction);
-        self.speed = smooth(self.speed, live.points_per_second);
+        let speed = live.points_per_second;
+        self.speed = Some(SMOOTH * self.speed.unwrap_or(speed) + (1.0 - SMOOTH) * speed);
+        self.weighed = live.weighed.map(|new| self.weighed.unwrap_or(new).mixed(SMOOTH, &new));
+        self.walked = live.walked.map(|new| self.walked.unwrap_or(new).mixed(SMOOTH, &new));
         if let Some(bar) = &self.bar {
             bar.set_position(live.step);
-            bar.set_message(format!(
-                "bound {:.3}  ESS {:.1} %  {:.2} M samples/s{}",
-                self.bound.unwrap_or(live.bound),
-                100.0 * self.ess,
-                self.speed / 1e6,
-                self.valid,
-            ));
+            let ess = self.weighed.map(|w| format!("ESS {:.1} %  ", 100.0 * w.ess_fraction));
+            bar.set_message(format!("{}{}{}", ess.unwrap_or_default(), self.steps(), self.valid));
         }
     }
 
@@ -71,13 +75,12 @@ impl Sink for Progress {
         if self.bar.is_none() {
             let best = if v.best { "  best so far" } else { "" };
             err(&format!(
-                "step {:>7}  bound {:.4}  valid {:.4} to {:.4}  ESS {:.1} %  {:.2} M samples/s{best}",
+                "step {:>7}  valid {:.4} to {:.4}  ESS {:.1} %  {}{best}",
                 v.step,
-                self.bound.unwrap_or(f64::NAN),
                 v.lower,
                 v.upper,
                 100.0 * v.ess_fraction,
-                self.speed / 1e6,
+                self.steps(),
             ));
         }
         Ok(())

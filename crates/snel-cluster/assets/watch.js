@@ -95,6 +95,8 @@ function record({ run, record: line }) {
     if (!after(curves.validations.map((v) => v.step), line.step)) return;
     curves.validations = thin([...curves.validations, line]);
   } else {
+    // Chains have no weights.
+    if (line.ess_fraction === undefined) return;
     if (!after(curves.ess.map((p) => p[0]), line.step)) return;
     curves.ess = thin([...curves.ess, [line.step, line.ess_fraction]]);
   }

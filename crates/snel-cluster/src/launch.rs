@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use snel_proto::v1;
 use snel_train::compute::{Device, Precision};
 use snel_train::file::FileError;
-use snel_train::metrics::Record;
+use snel_train::metrics::{Record, Walked, Weighed};
 use snel_train::sink::{Live, Sink};
 use tokio_stream::StreamExt;
 
@@ -208,8 +208,8 @@ fn refused(status: tonic::Status) -> LaunchError {
 #[derive(Default)]
 struct Shown {
     step: u64,
-    bound: f64,
-    ess_fraction: f64,
+    weighed: Option<Weighed>,
+    walked: Option<Walked>,
     points_per_second: f64,
 }
 
@@ -225,8 +225,7 @@ impl Shown {
             Some(Update::Record(json)) => {
                 let Ok(record) = serde_json::from_str::<Record>(&json) else { return Ok(None) };
                 if let Record::Step(step) = &record {
-                    self.bound = step.bound;
-                    self.ess_fraction = step.ess_fraction;
+                    (self.weighed, self.walked) = (step.weighed, step.walked);
                     self.points_per_second = step.points_per_second;
                 }
                 for sink in sinks {
@@ -242,8 +241,8 @@ impl Shown {
                 let live = Live {
                     step: status.step,
                     steps: status.steps,
-                    bound: self.bound,
-                    ess_fraction: self.ess_fraction,
+                    weighed: self.weighed,
+                    walked: self.walked,
                     points_per_second: self.points_per_second,
                 };
                 sinks.iter_mut().for_each(|sink| sink.live(&live));

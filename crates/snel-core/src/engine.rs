@@ -73,6 +73,8 @@ pub struct Head {
     pub scale: i32,
     /// The log-normaliser.
     pub b: f32,
+    /// Step size of chains; zero without chains.
+    pub step_size: f64,
 }
 
 /// What a step came to.
@@ -123,6 +125,14 @@ pub enum EngineError {
         /// Parameters of the state.
         found: usize,
         /// Parameters of the model.
+        expected: usize,
+    },
+    /// A state with other chains.
+    #[error("a state of {found} values of chains does not fit a run that keeps {expected}")]
+    Chains {
+        /// Values of the state.
+        found: usize,
+        /// Values of the run.
         expected: usize,
     },
 }

@@ -34,7 +34,7 @@ impl<M: Parametric> Host<M> {
 /// What is an engine's own.
 pub trait HostEngine: Send {
     /// The kind of model.
-    type Model;
+    type Model: Parametric;
 
     /// What must be equal for bits to be equal: [`Engine::fingerprint`].
     fn arithmetic(&self) -> Fingerprint;

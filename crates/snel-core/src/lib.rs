@@ -19,6 +19,7 @@ pub mod exact_sum;
 pub mod host;
 pub mod layout;
 pub mod lse;
+pub mod mcmc;
 pub mod normal;
 pub mod objective;
 pub mod optim;

@@ -10,15 +10,20 @@
 //! | SNL | `1` | `-w` | Senetaire et al., arXiv 2503.07021, eq. 15 |
 //! | IS-MLE | `1` | `-w`, divided by its own mean after the reduction | their eq. 6 |
 //! | NCE | `ν / (ν + w)` | `-ν w / (ν + w)` | Gutmann, Hyvärinen 2010 |
+//! | MCMC | `1` | `-1`, at the states of chains instead of proposal samples | [`crate::mcmc`] |
+//!
+//! The cotangents of MCMC sum to zero: it says nothing about `b`, which is left as it is.
 
 use serde::{Deserialize, Serialize};
+
+use crate::mcmc::Mcmc;
 
 /// A weight above `exp` of this is an overflow: it is counted and the step is refused. It leaves
 /// an `f32` gradient room for 2,000 times an energy gradient of 10.
 pub const WEIGHT_LIMIT: f64 = 80.0;
 
 /// What is minimised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Objective {
     /// Self-normalised likelihood: an unbiased lower bound, tight at `b = log Z`.
@@ -28,15 +33,37 @@ pub enum Objective {
     IsMle,
     /// Noise-contrastive estimation against the proposal.
     Nce,
+    /// Maximum likelihood with the states of Markov chains; density models only.
+    Mcmc(Mcmc),
 }
 
 impl Objective {
-    /// Every objective, for tests that must cover all.
+    /// Every objective that weighs proposal samples, for tests that must cover all of them.
     pub const ALL: [Self; 3] = [Self::Snl, Self::IsMle, Self::Nce];
 
     /// Rows and samples must be summed apart, because the samples' sum is divided afterwards.
     pub fn separates_samples(self) -> bool {
         self == Self::IsMle
+    }
+
+    /// Its name, as users write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Snl => "snl",
+            Self::IsMle => "is-mle",
+            Self::Nce => "nce",
+            Self::Mcmc(_) => "mcmc",
+        }
+    }
+
+    /// The settings of the chains, if it has any.
+    pub fn mcmc(self) -> Option<Mcmc> {
+        if let Self::Mcmc(mcmc) = self { Some(mcmc) } else { None }
+    }
+
+    /// `b` is trained. Otherwise it is `log Ẑ` wherever it is needed.
+    pub fn trains_b(self) -> bool {
+        self.mcmc().is_none()
     }
 
     /// The cotangent of a data row needs `log q` there.
@@ -48,16 +75,17 @@ impl Objective {
     #[inline]
     pub fn row_cotangent(self, weight: f64, ratio: f64) -> f64 {
         match self {
-            Self::Snl | Self::IsMle => 1.0,
+            Self::Snl | Self::IsMle | Self::Mcmc(_) => 1.0,
             Self::Nce => ratio / (ratio + weight),
         }
     }
 
-    /// `M dL/dE` at a proposal sample of finite weight `weight`. `ratio` is `M / n`.
+    /// `M dL/dE` at the state of a chain, or at a proposal sample of finite weight `weight`. `ratio` is `M / n`.
     #[inline]
     pub fn sample_cotangent(self, weight: f64, ratio: f64) -> f64 {
         match self {
             Self::Snl | Self::IsMle => -weight,
+            Self::Mcmc(_) => -1.0,
             // The loss is a mean over rows: a sample counts 1/n, which is (M/n) / M.
             Self::Nce => -ratio * weight / (ratio + weight),
         }

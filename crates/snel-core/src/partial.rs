@@ -12,11 +12,13 @@
 //!    number of chunks of the step. The verdict belongs to a chunk, not to an order of addition.
 //! 4. The statistics are exact sums too.
 //! 5. Partials of the same chunks of a step are equal bytes ([`Partial::write_to`]).
+//! 6. What chunks carry ([`Sums::carry`]) is there as they handed it over.
 //!
 //! An overflow does not stop the sum: the partial remembers the largest magnitude that any chunk
 //! had, so that [`Partial::reduce`] can say which scale would have done, once and for all workers.
 
 mod bytes;
+mod carried;
 mod words;
 
 use crate::chunks::ChunkSet;
@@ -24,6 +26,7 @@ use crate::statistics::{Statistics, Tally};
 use crate::vectorise::vectorised;
 
 pub use bytes::PartialDecodeError;
+use carried::Carried;
 pub use words::Extremes;
 
 /// Bits of head-room kept above the largest magnitude of the step before.
@@ -53,6 +56,7 @@ pub struct Sums {
     samples: Vec<i64>,
     largest: f32,
     statistics: Statistics,
+    carried: Carried,
 }
 
 /// Exact sums over some chunks of one step.
@@ -113,6 +117,14 @@ pub enum StepError {
         /// Chunks of the step.
         total: u32,
     },
+    /// Chunks have not handed over what they carry.
+    #[error("{found} of {total} carried words are there")]
+    Carried {
+        /// Words that are there.
+        found: u64,
+        /// Words of the step.
+        total: u64,
+    },
 }
 
 /// The sums of a whole step, ready to be applied.
@@ -135,25 +147,32 @@ impl Sums {
             samples: vec![0; if separates_samples { len } else { 0 }],
             largest: 0.0,
             statistics: Statistics::default(),
+            carried: Carried::default(),
         }
     }
 
     /// Empties the sums and makes them those of the step that `partial` belongs to. Keeps the
     /// memory.
     pub fn restart_like(&mut self, partial: &Partial) {
-        let Sums { rows, samples, scale, n_chunks, .. } = &partial.sums;
+        let Sums { rows, samples, scale, n_chunks, carried, .. } = &partial.sums;
         self.rows.resize(rows.len(), 0);
         self.samples.resize(samples.len(), 0);
-        self.restart(*scale, *n_chunks);
+        self.restart(*scale, *n_chunks, carried.whole());
     }
 
-    fn restart(&mut self, scale: i32, n_chunks: u32) {
+    fn restart(&mut self, scale: i32, n_chunks: u32, carries: u64) {
         self.scale = scale;
         self.n_chunks = n_chunks;
         self.rows.fill(0);
         self.samples.fill(0);
         self.largest = 0.0;
         self.statistics = Statistics::default();
+        self.carried.restart(carries, n_chunks);
+    }
+
+    /// Adds `values` to those that `chunk`, the one that is being summed, carries.
+    pub fn carry(&mut self, chunk: u32, values: impl Iterator<Item = f32>) {
+        self.carried.extend(chunk, values.map(f32::to_bits));
     }
 
     /// Adds the gradient and the tally of one chunk.
@@ -207,6 +226,7 @@ impl Sums {
     pub fn merge(&mut self, other: &Self) {
         self.statistics.merge(&other.statistics);
         self.largest = self.largest.max(other.largest);
+        self.carried.merge(&other.carried);
         for (mine, theirs) in [(&mut self.rows, &other.rows), (&mut self.samples, &other.samples)] {
             for (a, b) in mine.iter_mut().zip(theirs) {
                 // Cannot wrap (invariant 3) for honest partials; a lying peer must not panic us.
@@ -223,16 +243,24 @@ impl Partial {
         Self { sums, chunks: ChunkSet::default() }
     }
 
+    /// The same for a step whose chunks carry `words` 32-bit words in all.
+    #[must_use]
+    pub fn carrying(mut self, words: u64) -> Self {
+        self.sums.carried = Carried::new(words);
+        self
+    }
+
     /// Empties the sum for another step, or for the same with another scale. Keeps the memory.
     pub fn restart(&mut self, scale: i32, n_chunks: u32) {
-        self.sums.restart(scale, n_chunks);
+        self.sums.restart(scale, n_chunks, self.sums.carried.whole());
         self.chunks.clear();
     }
 
     /// Empty sums of the same step, for an engine or one of its threads to fill.
     pub fn empty_sums(&self) -> Sums {
-        let Sums { rows, samples, scale, n_chunks, .. } = &self.sums;
-        Sums::new(rows.len(), *scale, *n_chunks, !samples.is_empty())
+        let Sums { rows, samples, scale, n_chunks, carried, .. } = &self.sums;
+        let sums = Sums::new(rows.len(), *scale, *n_chunks, !samples.is_empty());
+        Sums { carried: Carried::new(carried.whole()), ..sums }
     }
 
     /// Adds `sums`, which are those of `chunks`.
@@ -249,6 +277,9 @@ impl Partial {
         }
         if mine.n_chunks != sums.n_chunks {
             return Err(PartialError::Mismatch("number of chunks"));
+        }
+        if mine.carried.whole() != sums.carried.whole() {
+            return Err(PartialError::Mismatch("number of carried words"));
         }
         self.chunks.merge(chunks).map_err(PartialError::DuplicateChunk)?;
         self.sums.merge(sums);
@@ -273,6 +304,11 @@ impl Partial {
         let missing = n_chunks - self.chunks.len().min(n_chunks);
         if missing > 0 {
             return Err(StepError::Incomplete { missing, total: n_chunks });
+        }
+        let carried = &self.sums.carried;
+        let (found, total) = (carried.len() as u64, carried.whole());
+        if found != total {
+            return Err(StepError::Carried { found, total });
         }
         if statistics.overflows > 0 {
             return Err(StepError::WeightOverflow {
@@ -312,6 +348,11 @@ impl Partial {
         self.sums.n_chunks
     }
 
+    /// 32-bit words that the chunks of the whole step carry.
+    pub fn carries(&self) -> u64 {
+        self.sums.carried.whole()
+    }
+
     /// The chunks summed so far.
     pub fn chunks(&self) -> &ChunkSet {
         &self.chunks
@@ -328,6 +369,11 @@ impl Reduced<'_> {
     /// of rows, and of samples if the objective separates them.
     pub fn integers(&self) -> (&[i64], &[i64], i32) {
         (&self.sums.rows, &self.sums.samples, self.sums.scale)
+    }
+
+    /// The words that chunks carried, chunk after chunk.
+    pub fn carried(&self) -> impl Iterator<Item = u32> + use<'_> {
+        self.sums.carried.words()
     }
 
     /// The factor of separated sample sums in [`Self::gradient`].

@@ -42,6 +42,8 @@ pub enum Stream {
     StartB = 10,
     /// Chains of annealed importance sampling.
     Anneal = 11,
+    /// Chains of maximum likelihood by Markov chains: their first places, starts and moves.
+    Chains = 12,
 }
 
 /// A key: the seed and the stream. Copy it freely.

@@ -6,6 +6,7 @@ use crate::conditional::ConditionalModel;
 use crate::density::{Density, DensityError};
 use crate::energy::Energy;
 use crate::layout::Layout;
+use crate::mcmc::Persistent;
 use crate::objective::Objective;
 use crate::optim::Optim;
 use crate::state::State;
@@ -73,6 +74,16 @@ pub trait Parametric {
 
     /// Rows and samples are summed apart, because the samples' sum is divided after the reduction.
     fn separates_samples(&self, objective: Objective) -> bool;
+
+    /// Values of the points that chains move; 0, the default, if there are no chains for such models.
+    fn chain_dim(&self) -> usize {
+        0
+    }
+
+    /// Places of persistent chains before the first step, `chains x D`; none by default.
+    fn first_chains(&self, _seed: u32, _chains: &Persistent) -> Vec<f32> {
+        Vec::new()
+    }
 }
 
 impl Parametric for Model {
@@ -86,6 +97,14 @@ impl Parametric for Model {
 
     fn separates_samples(&self, objective: Objective) -> bool {
         objective.separates_samples()
+    }
+
+    fn chain_dim(&self) -> usize {
+        self.energy.dim()
+    }
+
+    fn first_chains(&self, seed: u32, chains: &Persistent) -> Vec<f32> {
+        chains.first_places(seed, &self.proposal)
     }
 }
 
@@ -147,6 +166,14 @@ impl Parametric for AnyModel {
     fn separates_samples(&self, objective: Objective) -> bool {
         self.parametric().separates_samples(objective)
     }
+
+    fn chain_dim(&self) -> usize {
+        self.parametric().chain_dim()
+    }
+
+    fn first_chains(&self, seed: u32, chains: &Persistent) -> Vec<f32> {
+        self.parametric().first_chains(seed, chains)
+    }
 }
 
 impl From<Model> for AnyModel {
@@ -185,7 +212,28 @@ impl<M: Parametric> Problem<M> {
 
     /// The state before the first step.
     pub fn initial_state(&self) -> State {
-        State::new(self.model.initial_parameters(self.seed))
+        let mut state = State::new(self.model.initial_parameters(self.seed));
+        if let Some(mcmc) = self.objective.mcmc() {
+            state.step_size = mcmc.step_size;
+            let first = |chains| self.model.first_chains(self.seed, &chains);
+            state.chains = mcmc.persistent().map(first).unwrap_or_default();
+        }
+        state
+    }
+
+    /// Chains that persist, with the values of a point.
+    pub fn persistent(&self) -> Option<(Persistent, usize)> {
+        Some((self.objective.mcmc()?.persistent()?, self.model.chain_dim()))
+    }
+
+    /// Values of the persistent chains in a state.
+    pub fn chain_values(&self) -> usize {
+        self.persistent().map_or(0, |(chains, dim)| chains.chains as usize * dim)
+    }
+
+    /// 32-bit words that the sums of a step carry: new places of persistent chains.
+    pub fn carried_words(&self) -> u64 {
+        self.persistent().map_or(0, |(chains, dim)| chains.moved.saturating_mul(dim as u64))
     }
 
     /// The same problem with its model as `model`: that of one kind, or of any.

@@ -24,11 +24,15 @@ pub struct Tally {
     pub overflows: u64,
     /// Energies and densities that are NaN or infinite where that is not legal.
     pub not_finite: u64,
+    /// Chains that were moved.
+    pub chains: u64,
     /// Largest `u`, overflows included; `-inf` if there is no sample.
     pub max_u: f64,
     row_log_density: f64,
     weight: f64,
     weight_squared: f64,
+    chain_log_density: f64,
+    acceptance: f64,
 }
 
 impl Default for Tally {
@@ -38,10 +42,13 @@ impl Default for Tally {
             samples: 0,
             overflows: 0,
             not_finite: 0,
+            chains: 0,
             max_u: f64::NEG_INFINITY,
             row_log_density: 0.0,
             weight: 0.0,
             weight_squared: 0.0,
+            chain_log_density: 0.0,
+            acceptance: 0.0,
         }
     }
 }
@@ -83,6 +90,22 @@ impl Tally {
         self.weight_squared += weight * weight;
         true
     }
+
+    /// Adds the place that a chain has come to, by its unnormalised log-density.
+    #[inline]
+    pub fn add_chain(&mut self, tilted: f64) {
+        self.chains += 1;
+        if tilted.is_finite() {
+            self.chain_log_density += tilted;
+        } else {
+            self.not_finite += 1;
+        }
+    }
+
+    /// Adds the acceptance probabilities of moves, summed over chains: of each chain their mean.
+    pub fn add_acceptance(&mut self, sum: f64) {
+        self.acceptance += sum;
+    }
 }
 
 /// Sums over the rows and samples of some chunks.
@@ -96,11 +119,15 @@ pub struct Statistics {
     pub overflows: u64,
     /// Energies, densities and gradients that are NaN or infinite where that is not legal.
     pub not_finite: u64,
+    /// Chains that were moved.
+    pub chains: u64,
     /// Largest `u`, overflows included; `-inf` if there is no sample.
     pub max_u: f64,
     row_log_density: ExactSum,
     weight: ExactSum,
     weight_squared: ExactSum,
+    chain_log_density: ExactSum,
+    acceptance: ExactSum,
 }
 
 impl Default for Statistics {
@@ -110,10 +137,13 @@ impl Default for Statistics {
             samples: 0,
             overflows: 0,
             not_finite: 0,
+            chains: 0,
             max_u: f64::NEG_INFINITY,
             row_log_density: ExactSum::default(),
             weight: ExactSum::default(),
             weight_squared: ExactSum::default(),
+            chain_log_density: ExactSum::default(),
+            acceptance: ExactSum::default(),
         }
     }
 }
@@ -125,11 +155,14 @@ impl Statistics {
         self.samples += chunk.samples;
         self.overflows += chunk.overflows;
         self.not_finite += chunk.not_finite;
+        self.chains += chunk.chains;
         self.max_u = self.max_u.max(chunk.max_u);
         for (sum, value) in [
             (&mut self.row_log_density, chunk.row_log_density),
             (&mut self.weight, chunk.weight),
             (&mut self.weight_squared, chunk.weight_squared),
+            (&mut self.chain_log_density, chunk.chain_log_density),
+            (&mut self.acceptance, chunk.acceptance),
         ] {
             // Terms are finite, but their sum may be beyond a double.
             self.not_finite += u64::from(!sum.add(value));
@@ -144,6 +177,7 @@ impl Statistics {
             (&mut self.samples, other.samples),
             (&mut self.overflows, other.overflows),
             (&mut self.not_finite, other.not_finite),
+            (&mut self.chains, other.chains),
         ] {
             *mine = mine.saturating_add(theirs);
         }
@@ -151,11 +185,36 @@ impl Statistics {
         self.row_log_density.merge(&other.row_log_density);
         self.weight.merge(&other.weight);
         self.weight_squared.merge(&other.weight_squared);
+        self.chain_log_density.merge(&other.chain_log_density);
+        self.acceptance.merge(&other.acceptance);
+    }
+
+    /// All counts, in the order of their forms for others.
+    fn counts(&self) -> [u64; 5] {
+        [self.rows, self.samples, self.overflows, self.not_finite, self.chains]
+    }
+
+    /// All sums, in the order of their forms for others.
+    fn sums(&self) -> [&ExactSum; 5] {
+        let Self { row_log_density, weight, weight_squared, chain_log_density, acceptance, .. } =
+            self;
+        [row_log_density, weight, weight_squared, chain_log_density, acceptance]
     }
 
     /// Mean of `log d - E` over rows, nats.
     pub fn mean_row(&self) -> f64 {
         self.row_log_density.value() / self.rows as f64
+    }
+
+    /// Mean of `log d - E` over rows minus its mean over chains, nats: what contrastive divergence
+    /// raises, zero in the mean once rows and chains cannot be told apart by the energy.
+    pub fn contrast(&self) -> f64 {
+        self.mean_row() - self.chain_log_density.value() / self.chains as f64
+    }
+
+    /// Mean acceptance probability of the moves of chains.
+    pub fn acceptance(&self) -> f64 {
+        self.acceptance.value() / self.chains as f64
     }
 
     /// Mean weight, `exp(-b) Ẑ`.

@@ -95,5 +95,5 @@ pub fn reduce_step<'a>(
 /// Memory for the sums of one step after another of `problem`.
 pub fn room_for<M: Parametric>(problem: &Problem<M>) -> Partial {
     let separates = problem.model.separates_samples(problem.objective);
-    Partial::new(problem.layout.len(), 0, 0, separates)
+    Partial::new(problem.layout.len(), 0, 0, separates).carrying(problem.carried_words())
 }

@@ -3,6 +3,8 @@
 //! For each tile: make the points, run the energy forward, turn each energy into a cotangent, run
 //! backward while the activations are still warm. Nothing outlives the tile but the gradient.
 
+mod chains;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,9 +15,11 @@ use snel_core::philox::{Key, Stream};
 use snel_core::plan::{Chunk, StepPlan};
 use snel_core::problem::{Base, Problem};
 use snel_core::rows::Rows;
+use snel_core::state::State;
 use snel_core::statistics::Tally;
 use snel_core::vectorise::vectorised;
 
+use self::chains::ChainSpace;
 use crate::density::{Scratch, TileDensity};
 use crate::draw::{Sampler, Source};
 use crate::instruction_set::InstructionSet;
@@ -36,14 +40,22 @@ pub(crate) struct Shared {
     base: Option<TileDensity>,
 }
 
-/// The parameters of a step, flat and packed.
+/// The parameters of a step, flat and packed, and what chains go on from.
 #[derive(Clone, Copy)]
 pub(crate) struct Parameters<'a> {
     pub(crate) flat: &'a [f32],
     pub(crate) packed: &'a PackedWeights,
+    /// Where persistent chains are.
+    chains: &'a [f32],
+    pub(crate) step_size: f64,
 }
 
-impl Parameters<'_> {
+impl<'a> Parameters<'a> {
+    pub(crate) fn new(state: &'a State, packed: &'a PackedWeights) -> Self {
+        let State { parameters, chains, step_size, .. } = state;
+        Self { flat: parameters, packed, chains, step_size: *step_size }
+    }
+
     fn b(self) -> f64 {
         self.flat.last().map_or(0.0, |&b| f64::from(b))
     }
@@ -67,6 +79,8 @@ pub(crate) struct Workspace {
     u: [f32; TILE],
     weights: [f32; TILE],
     cotangents: [f32; ROOM],
+    /// Only where the objective has chains.
+    chains: Option<ChainSpace>,
 }
 
 impl Shared {
@@ -77,6 +91,12 @@ impl Shared {
             Base::None | Base::Proposal => None,
         };
         Self { problem, rows, proposal, base }
+    }
+
+    /// The base density, if there is one.
+    pub(crate) fn base_density(&self) -> Option<&TileDensity> {
+        let is_proposal = self.problem.model.base == Base::Proposal;
+        self.base.as_ref().or(is_proposal.then_some(&self.proposal))
     }
 }
 
@@ -100,6 +120,7 @@ impl Workspace {
             u: [0.0; TILE],
             weights: [0.0; TILE],
             cotangents: [0.0; ROOM],
+            chains: problem.objective.mcmc().map(|_| ChainSpace::new(dim)),
         }
     }
 
@@ -125,15 +146,25 @@ impl Workspace {
             Chunk::Samples(range) => {
                 let set = SampleSet { stream: Stream::Proposal, step: plan.step };
                 for tile in tiles(range) {
-                    self.draw(shared, set, tile);
-                    self.sample_tile(shared, parameters, plan, &mut tally);
+                    if let Some(mcmc) = shared.problem.objective.mcmc() {
+                        self.start_chains(shared, parameters, plan, &mcmc, tile.clone())?;
+                        self.chain_tile(shared, parameters, plan, &mcmc, tile, &mut tally);
+                        if mcmc.persistent().is_some() {
+                            let places = (0..self.tile.len()).flat_map(|t| self.tile.point(t));
+                            sums.carry(index, places);
+                        }
+                    } else {
+                        self.draw(shared, set, tile);
+                        self.sample_tile(shared, parameters, plan, &mut tally);
+                    }
                 }
                 Side::Samples
             }
         };
         self.network.take_gradient(&mut self.gradient);
         if let Some(b) = self.gradient.last_mut() {
-            *b = self.b_gradient as f32;
+            let trained = shared.problem.objective.trains_b();
+            *b = if trained { self.b_gradient as f32 } else { 0.0 };
         }
         sums.add_chunk(side, &self.gradient, &tally);
         Ok(())
@@ -208,7 +239,7 @@ impl Workspace {
     }
 
     fn forward(&mut self, parameters: Parameters<'_>) {
-        let Parameters { flat, packed } = parameters;
+        let Parameters { flat, packed, .. } = parameters;
         self.network.forward(flat, packed, &self.tile, &mut self.energies);
     }
 

@@ -4,6 +4,8 @@
 //! points. Mixtures of mixtures are flattened: a density becomes a list of weighted simple
 //! components. Each component's offset is summed in f64 before it is rounded.
 
+mod gradient;
+
 use pulp::Scalar;
 use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::triangle;
@@ -11,6 +13,7 @@ use snel_core::normal::ln;
 
 use snel_core::vectorise::vectorised;
 
+pub(crate) use self::gradient::GradientScratch;
 use crate::math::exp;
 use crate::tile::{TILE, Tile};
 
@@ -188,17 +191,14 @@ mod tests {
     use snel_core::density::Draws;
     use snel_core::philox::{Key, Stream};
 
-    /// Against the f64 definition. A quadratic form of three terms at distances below 40 loses a
-    /// few units of 2^-24 of its size; `exp` and `ln` add 2e-7 each.
-    #[test]
-    fn agrees_with_the_definition() {
+    pub(super) fn densities() -> [Density; 4] {
         let at = Affine {
             mean: vec![0.5, -1.0, 0.2],
             scale: Scale::Lower(vec![1.2, -0.7, 0.6, 0.1, 0.3, 0.9]),
         };
         let plain =
             Affine { mean: vec![0.0, 1.0, -0.4], scale: Scale::Diagonal(vec![0.8, 1.5, 2.0]) };
-        let gaussian = Density::Gaussian { at: at.clone() };
+        let gaussian = Density::Gaussian { at };
         let student = Density::Student { df: 3.0, at: plain };
         let uniform = Density::Uniform { low: vec![-1.0; 3], high: vec![2.0; 3] };
         let mixture = Density::Mixture {
@@ -211,24 +211,33 @@ mod tests {
                 },
             ],
         };
-        let n = TILE - 3;
-        let key = Key::new(1, Stream::Toy);
-        for density in [gaussian, student, uniform, mixture] {
-            let mut tile = Tile::new(3);
-            tile.begin(n);
-            let mut expected = vec![0.0; n];
-            for i in 0..n {
-                let mut x = [0.0; 3];
-                Draws::new(key, 0, i as u64).normals(&mut x);
-                x.iter_mut().for_each(|x| *x = f64::from((2.0 * *x) as f32));
-                tile.set_point(i, x.iter().map(|&x| x as f32));
-                expected[i] = density.log_density(&x);
-            }
-            let mut out = vec![0.0; n];
+        [gaussian, student, uniform, mixture]
+    }
+
+    /// Points in three dimensions, in f32 and as the same numbers in f64.
+    pub(super) fn tile_of_points() -> (Tile, Vec<[f64; 3]>) {
+        let mut tile = Tile::new(3);
+        tile.begin(TILE - 3);
+        let mut points = vec![[0.0; 3]; TILE - 3];
+        for (i, x) in points.iter_mut().enumerate() {
+            Draws::new(Key::new(1, Stream::Toy), 0, i as u64).normals(x);
+            x.iter_mut().for_each(|x| *x = f64::from((2.0 * *x) as f32));
+            tile.set_point(i, x.iter().map(|&x| x as f32));
+        }
+        (tile, points)
+    }
+
+    /// Against the f64 definition. A quadratic form of three terms at distances below 40 loses a
+    /// few units of 2^-24 of its size; `exp` and `ln` add 2e-7 each.
+    #[test]
+    fn agrees_with_the_definition() {
+        for density in densities() {
+            let (tile, points) = tile_of_points();
+            let mut out = vec![0.0; points.len()];
             let prepared = TileDensity::new(&density);
             prepared.log_density(&tile, &mut Scratch::new(prepared.components()), &mut out);
-            for (v, e) in out.iter().zip(&expected) {
-                let same = f64::from(*v) == *e;
+            for (v, e) in out.iter().zip(points.iter().map(|x| density.log_density(x))) {
+                let same = f64::from(*v) == e;
                 assert!(
                     same || (f64::from(*v) - e).abs() < 2e-6 * (3.0 + e.abs()),
                     "{density:?}: {v} {e}"

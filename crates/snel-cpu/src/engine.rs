@@ -59,7 +59,8 @@ impl CpuEngine {
     ) -> Result<Self, CpuError> {
         let threads = threads.max(1);
         let host = Host::new(problem.clone());
-        let mut packed = PackedWeights::new(&problem.model.energy, set.lanes());
+        let moves_points = problem.objective.mcmc().is_some();
+        let mut packed = PackedWeights::new(&problem.model.energy, set.lanes(), moves_points);
         packed.pack(&host.state.parameters);
         let shared = Shared::new(problem, rows);
         let crew = Mutex::new(Crew::new(threads, || Workspace::new(&shared, set))?);
@@ -102,7 +103,7 @@ impl HostEngine for CpuEngine {
     ) -> Result<(), EngineError> {
         let Self { shared, host, packed, crew, .. } = self;
         let crew = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let parameters = Parameters { flat: &host.state.parameters, packed };
+        let parameters = Parameters::new(&host.state, packed);
         crew.accumulate(chunks, partial, |workspace, index, sums| {
             workspace.accumulate(shared, parameters, plan, index, sums)
         })
@@ -123,7 +124,7 @@ impl HostEngine for CpuEngine {
 
 impl DensityEngine for CpuEngine {
     fn score(&self, x: &[f32], out: &mut [Scored]) {
-        let parameters = Parameters { flat: &self.host.state.parameters, packed: &self.packed };
+        let parameters = Parameters::new(&self.host.state, &self.packed);
         let x = x.chunks(self.share(out.len()) * self.shared.problem.model.dim());
         self.score_shares(x, out, |workspace, _, x, out| {
             workspace.score(&self.shared, parameters, x, out);
@@ -131,7 +132,7 @@ impl DensityEngine for CpuEngine {
     }
 
     fn score_samples(&self, set: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
-        let parameters = Parameters { flat: &self.host.state.parameters, packed: &self.packed };
+        let parameters = Parameters::new(&self.host.state, &self.packed);
         let x = x.chunks_mut(self.share(out.len()) * self.shared.problem.model.dim());
         self.score_shares(x, out, |workspace, start, x, out| {
             let start = range.start + start as u64;

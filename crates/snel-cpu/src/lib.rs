@@ -7,7 +7,7 @@
 //! Reading order, from the step to the multiply-add: `engine` hands chunks to a `team` of threads,
 //! `chunk` makes a chunk's gradient tile by tile, `draw` makes samples and `density` weighs them,
 //! `network` runs a `tile` forward and backward, `layer` does the work of one layer on the `packed`
-//! weights, `kernel` holds the two inner products, `math` the activations. `instruction_set` says
+//! weights, `chunk::chains` moves points where the objective has chains, `kernel` holds the two inner products, `math` the activations. `instruction_set` says
 //! for which vectors all of this is compiled, `peak` measures what the machine could do at best.
 //! A conditional model has an engine of its own, `conditional`, on the same layers: `stack` is a
 //! network of them with any number of outputs.

@@ -30,6 +30,8 @@ pub(crate) struct Network {
     /// Only with residual layers: cotangents of a layer's outputs.
     through: Option<Buffer>,
     through_stride: usize,
+    /// Sums that nobody asks for.
+    spare: Buffer,
     /// Gradient of a quadratic energy.
     quadratic_gradient: Vec<f32>,
 }
@@ -55,6 +57,7 @@ impl Network {
             output_width,
             through: residual.then(|| zeros(ROOM * stride(widest))),
             through_stride: stride(widest),
+            spare: zeros(padded(widest.max(energy.dim()), lanes)),
             quadratic_gradient: vec![0.0; coefficients],
             energy: energy.clone(),
         }
@@ -135,6 +138,66 @@ impl Network {
                 });
             }
         }
+    }
+
+    /// Gradients of the energy with respect to the points of the tile that went forward last, into
+    /// `to`. What is gathered of parameters stays as it is; slopes are used up. The weights must be
+    /// packed for the way to the points.
+    pub(crate) fn point_gradients(
+        &mut self,
+        parameters: &[f32],
+        weights: &PackedWeights,
+        tile: &Tile,
+        to: RowsMut<'_>,
+    ) {
+        let n = tile.len();
+        if matches!(self.energy, Energy::Quadratic { .. }) {
+            return quadratic::point_gradients(parameters, tile, to);
+        }
+        for kept in &mut self.layers {
+            clear_behind(&mut kept.slope, kept.stride, n);
+        }
+        let Some(kept) = self.layers.last_mut() else {
+            for row in to.values.chunks_exact_mut(to.stride).take(n) {
+                row[..tile.dim()].copy_from_slice(&weights.output[..tile.dim()]);
+            }
+            return;
+        };
+        let mut cotangents = [0.0; ROOM];
+        cotangents[..n].fill(1.0);
+        let through = self.through.as_mut();
+        self.set.run(Top {
+            cotangents: &cotangents[..n + ROOM - TILE],
+            weight: &weights.output,
+            slope: RowsMut { values: &mut kept.slope, stride: kept.stride },
+            bias: &mut self.spare,
+            through: through.map(|values| RowsMut { values, stride: self.through_stride }),
+        });
+        for i in (1..self.layers.len()).rev() {
+            let (before, rest) = self.layers.split_at_mut(i);
+            let (kept, below) = (&rest[0], &mut before[i - 1]);
+            let through = self.through.as_mut();
+            self.set.run(Backward {
+                n,
+                layer: &weights.layers[i],
+                cotangent: Rows { values: &kept.slope, stride: kept.stride },
+                below: RowsMut { values: &mut below.slope, stride: below.stride },
+                below_bias: &mut self.spare,
+                through: through.map(|values| RowsMut { values, stride: self.through_stride }),
+            });
+        }
+        let first = &self.layers[0];
+        // What is multiplied by slopes elsewhere is taken as it is.
+        to.values.fill(1.0);
+        self.set.run(Backward {
+            n,
+            layer: &weights.layers[0],
+            cotangent: Rows { values: &first.slope, stride: first.stride },
+            below: to,
+            below_bias: &mut self.spare,
+            through: None,
+        });
+        self.spare.fill(0.0);
     }
 
     /// Writes the gradient gathered so far to the flat vector `out` and starts again at zero.

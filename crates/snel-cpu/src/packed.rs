@@ -36,12 +36,12 @@ pub(crate) struct PackedLayer {
 }
 
 impl PackedWeights {
-    /// Room for the weights of `energy`.
-    pub(crate) fn new(energy: &Energy, lanes: usize) -> Self {
+    /// Room for the weights of `energy`; for the way back to its points only if `to_points`.
+    pub(crate) fn new(energy: &Energy, lanes: usize, to_points: bool) -> Self {
         let (layers, output_offset) = energy.layers();
         let output_width = layers.last().map_or(energy.dim(), |l| l.outputs);
         let pack = |(i, layer): (usize, Layer)| {
-            PackedLayer::new(Linear { layer, biased: true }, lanes, i > 0)
+            PackedLayer::new(Linear { layer, biased: true }, lanes, to_points || i > 0)
         };
         Self {
             layers: layers.into_iter().enumerate().map(pack).collect(),

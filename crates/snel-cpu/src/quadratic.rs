@@ -2,6 +2,7 @@
 
 use snel_core::energy::triangle;
 
+use crate::layer::RowsMut;
 use crate::tile::Tile;
 
 /// Number of coefficients in `dim` dimensions.
@@ -35,6 +36,21 @@ pub(crate) fn energies(parameters: &[f32], tile: &Tile, energies: &mut [f32]) {
             }
         }
     });
+}
+
+/// Gradients with respect to the points of `tile`: `A x + h`.
+pub(crate) fn point_gradients(parameters: &[f32], tile: &Tile, to: RowsMut<'_>) {
+    let dim = tile.dim();
+    let linear = &parameters[dim * (dim + 1) / 2..][..dim];
+    for (d, h) in linear.iter().enumerate() {
+        let mut rows = to.values.chunks_exact_mut(to.stride).take(tile.len());
+        rows.by_ref().for_each(|row| row[d] = *h);
+        for j in 0..dim {
+            let a = parameters[triangle(d.max(j), d.min(j))];
+            let rows = to.values.chunks_exact_mut(to.stride);
+            rows.zip(tile.coordinate(j)).for_each(|(row, x)| row[d] += a * x);
+        }
+    }
 }
 
 /// Adds the cotangent-weighted gradients of the points of `tile`.

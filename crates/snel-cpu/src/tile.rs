@@ -78,6 +78,11 @@ impl Tile {
         }
     }
 
+    /// The values of point `t`.
+    pub(crate) fn point(&self, t: usize) -> impl Iterator<Item = f32> + use<'_> {
+        self.x_td[t * self.stride..][..self.dim].iter().copied()
+    }
+
     /// Adds a point; there must be room.
     pub(crate) fn push(&mut self, point: impl Iterator<Item = f32>) {
         self.len += 1;

@@ -13,6 +13,7 @@ use snel_core::conditional::{ConditionalModel, ConditionalProposal, MixtureLoss,
 use snel_core::density::{Affine, Density, Scale};
 use snel_core::energy::Energy;
 use snel_core::engine::Engine;
+use snel_core::mcmc::{Kernel, Mcmc, Persistent, Start};
 use snel_core::objective::Objective;
 use snel_core::optim::Optim;
 use snel_core::plan::Batching;
@@ -61,7 +62,11 @@ fn main() {
         components: vec![gaussian.clone(), student, uniform],
     };
     for (proposal, base) in [(gaussian.clone(), Base::None), (mixture, Base::Density(gaussian))] {
-        for objective in Objective::ALL {
+        let chains = [Kernel::Ula { noise: 1.0 }, Kernel::Hmc { leapfrog: 2 }].map(|kernel| {
+            let start = Start::Persistent(Persistent { chains: 3000, moved: 1500, reinit: 0.05 });
+            Objective::Mcmc(Mcmc { start, kernel, moves: 2, step_size: 0.1, adapt: true })
+        });
+        for objective in Objective::ALL.into_iter().chain(chains) {
             let energy = Energy::Mlp {
                 dim,
                 widths: vec![24, 24],

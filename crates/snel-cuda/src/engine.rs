@@ -61,6 +61,9 @@ pub enum CudaError {
     /// There are no kernels for the model.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// There are no kernels for the objective.
+    #[error("GPUs have no kernels for the objective {0}; use --device cpu")]
+    Objective(&'static str),
     /// The device does not compile or hold them.
     #[error("cannot prepare {device}")]
     Device {
@@ -90,6 +93,9 @@ impl<D: Device> CudaEngine<D> {
         mut device: D,
         settings: &Settings,
     ) -> Result<Self, CudaError> {
+        if problem.objective.mcmc().is_some() {
+            return Err(CudaError::Objective(problem.objective.name()));
+        }
         let energy = &problem.model.energy;
         let wanted = settings.layerwise.unwrap_or_else(|| Shape::is_wide(energy));
         let multiplier = if wanted { device.multiplier() } else { None };

@@ -43,6 +43,9 @@ pub struct Streaks {
     pub collapsed: u64,
     /// `b` far from the samples' `log Z`.
     pub lagging: u64,
+    /// Chains that stand still.
+    #[serde(default)]
+    pub stuck: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,6 +54,9 @@ struct Header {
     step: u64,
     updates: u64,
     scale: i32,
+    /// Of chains; zero without any.
+    #[serde(default)]
+    step_size: f64,
     progress: Progress,
     /// Guards against data or settings that changed since.
     model: AnyModel,
@@ -95,16 +101,21 @@ impl Checkpoint {
             step: state.step,
             updates: state.updates,
             scale: state.scale,
+            step_size: state.step_size,
             progress: progress.clone(),
             model: model.clone(),
             fingerprint: fingerprint.clone(),
         };
         let flat = |name, values| Tensor { name, shape: vec![state.parameters.len()], values };
-        let tensors = [
+        let mut tensors = vec![
             flat("parameters", &state.parameters),
             flat("first_moment", &state.first_moment),
             flat("second_moment", &state.second_moment),
         ];
+        if !state.chains.is_empty() {
+            let shape = vec![state.chains.len()];
+            tensors.push(Tensor { name: "chains", shape, values: &state.chains });
+        }
         then(&header, &tensors)
     }
 
@@ -126,6 +137,8 @@ impl Checkpoint {
         if header.format != FORMAT {
             return Err(damaged(format!("its format is `{}`, not `{FORMAT}`", header.format)));
         }
+        // Only some objectives have chains.
+        let chains = tensors.remove("chains").unwrap_or_default();
         let mut take = |name: &str| {
             tensors.remove(name).ok_or_else(|| damaged(format!("tensor `{name}` is missing")))
         };
@@ -136,6 +149,8 @@ impl Checkpoint {
             parameters: take("parameters")?,
             first_moment: take("first_moment")?,
             second_moment: take("second_moment")?,
+            step_size: header.step_size,
+            chains,
         };
         let Header { progress, model, fingerprint, .. } = header;
         Ok(Self { state, progress, model, fingerprint })
@@ -222,6 +237,7 @@ mod tests {
         let at = Affine { mean: vec![0.1], scale: Scale::Diagonal(vec![1.0 / 3.0]) };
         let mut state = State::new(vec![1.0 / 3.0, -0.0, f32::MIN_POSITIVE]);
         state.step = step;
+        (state.step_size, state.chains) = (0.1, vec![0.25, -1.0 / 3.0]);
         Checkpoint {
             state,
             progress: Progress { best: Some(-1.0 / 3.0), ..Progress::default() },

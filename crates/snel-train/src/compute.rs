@@ -80,6 +80,9 @@ pub enum ComputeError {
     /// A kind of model that GPUs have no kernels for.
     #[error("a conditional model computes on the CPU only, not on {0}")]
     Conditional(Device),
+    /// An objective that GPUs have no kernels for.
+    #[error("objective.kind = \"mcmc\" computes on the CPU only, not on {0}")]
+    Chains(Device),
 }
 
 /// An engine for a model of either kind.
@@ -147,12 +150,18 @@ impl Compute {
     /// The engine on a GPU, with the GPU's number; none if it is the CPU that computes.
     ///
     /// # Errors
-    /// [`ComputeError::Cuda`]; none for [`Device::Auto`].
+    /// [`ComputeError::Cuda`] and [`ComputeError::Chains`]; none for [`Device::Auto`].
     pub(crate) fn on_gpu(
         &self,
         problem: &Arc<Problem>,
         rows: &Arc<dyn Rows>,
     ) -> Result<Option<OnGpu>, ComputeError> {
+        if problem.objective.mcmc().is_some() {
+            return match self.device {
+                Device::Cuda(_) => Err(ComputeError::Chains(self.device)),
+                Device::Cpu | Device::Auto => Ok(None),
+            };
+        }
         let open = |index| {
             let engine = open(index, problem.clone(), rows.clone(), self.precision, self.say)?;
             Ok::<_, EngineOpenError>(Some((index, engine)))

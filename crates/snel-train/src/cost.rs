@@ -27,7 +27,8 @@ pub struct Cost {
     pub chunk: u64,
     /// Chunks of a step.
     pub chunks: u32,
-    /// Floating-point operations of a step: `6 parameters (M + n)`; of a conditional model
+    /// Floating-point operations of a step: `6 parameters (M + n)`, and 4 parameters for each point
+    /// that chains look at; of a conditional model
     /// `6 parameters of the energy n (M + 1)`, without what is done once a row.
     pub flop_per_step: f64,
     /// Bytes that a worker adds to the sums of the others each step.
@@ -58,6 +59,15 @@ impl Cost {
         let per_thread = parameters * (4 + 8 * sums) + tile;
         // Shared: parameters and two moments, the reduced sums, and the rows as f32.
         let shared = parameters * (12 + 8 * sums) + rows.iter().sum::<u64>() * 4 * dim as u64;
+        // Chains that persist, and room for those of a step on each thread and in the sums.
+        let kept = problem.persistent().map_or(0, |(kept, dim)| kept.chains * 4 * dim as u64);
+        let carried = 4 * problem.carried_words();
+        let shared = shared + kept + carried;
+        let per_thread = per_thread + carried;
+        let of_chains = problem.objective.mcmc().map_or(0.0, |mcmc| {
+            let points = mcmc.evaluations(plan.samples(), plan.batch()).points as f64;
+            4.0 * parameters as f64 * points
+        });
         let memory_bytes = shared + per_thread * threads as u64;
         Self {
             rows,
@@ -68,11 +78,11 @@ impl Cost {
             samples: plan.samples(),
             chunk: plan.chunk_size(),
             chunks: plan.n_chunks(),
-            flop_per_step: 6.0 * points,
-            reduce_bytes: 8 * sums * parameters,
+            flop_per_step: 6.0 * points + of_chains,
+            reduce_bytes: 8 * sums * parameters + carried,
             memory_bytes,
             memory_granted: granted(memory_bytes),
-            checkpoint_bytes: 12 * parameters,
+            checkpoint_bytes: 12 * parameters + kept,
             threads,
         }
     }

@@ -17,6 +17,9 @@ const COLLAPSED_ESS: f64 = 2.0;
 /// `b` this far from `log Ẑ`, in nats, makes the bound meaningless.
 const LAG: f64 = 5.0;
 
+/// Chains that accept fewer moves than this stand still.
+const STUCK: f64 = 0.01;
+
 /// Why a run was stopped.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Divergence {
@@ -33,6 +36,14 @@ pub enum Divergence {
     Collapsed {
         /// Samples of a step.
         samples: u64,
+    },
+    /// Chains do not move.
+    #[error(
+        "the chains stand still: for {MAX_SICK} steps they accepted fewer than one move in 100 (now {acceptance:.1e})"
+    )]
+    Stuck {
+        /// Acceptance probability of a move.
+        acceptance: f64,
     },
     /// `b` does not follow.
     #[error(
@@ -55,6 +66,9 @@ impl Divergence {
             }
             Self::Refused { .. } => {
                 "lower `optim.lr`, or set `optim.clip_norm = 10.0`; check the data for extreme rows"
+            }
+            Self::Stuck { .. } => {
+                "lower `objective.step_size`, or set `objective.adapt = true`; lower `optim.lr`"
             }
             Self::Lagging { .. } => "raise `optim.b_lr`, or lower `optim.lr`",
         }
@@ -81,6 +95,11 @@ pub fn after_step(streaks: &mut Streaks, statistics: &Statistics) -> Result<(), 
         *streak >= MAX_SICK
     };
     streaks.refused = 0;
+    if statistics.chains > 0 {
+        let acceptance = statistics.acceptance();
+        let stuck = count(&mut streaks.stuck, acceptance < STUCK);
+        return if stuck { Err(Divergence::Stuck { acceptance }) } else { Ok(()) };
+    }
     let samples = statistics.samples;
     let ess = statistics.ess_fraction() * samples as f64;
     // A step of a few samples has few effective ones; that is no collapse.

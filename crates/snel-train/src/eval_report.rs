@@ -43,6 +43,10 @@ pub struct EvalReport {
     /// The same by annealed importance sampling, if it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annealed: Option<AnnealedReport>,
+    /// The objective does not train `b`: it was refitted, `log Ẑ` of samples that neither trained nor
+    /// evaluated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub b_refitted: bool,
     /// Fingerprint of the engine that evaluated.
     pub fingerprint: String,
 }
@@ -162,6 +166,7 @@ pub fn evaluate_run(
         original,
         yardsticks,
         annealed: None,
+        b_refitted: !model.header.objective.trains_b(),
         fingerprint: engine.fingerprint().to_string(),
     })
 }

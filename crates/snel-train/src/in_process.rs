@@ -117,6 +117,7 @@ mod tests {
     use snel_core::collective::Alone;
     use snel_core::density::{Affine, Density, Scale};
     use snel_core::energy::Energy;
+    use snel_core::mcmc::{Kernel, Mcmc, Persistent, Start};
     use snel_core::objective::Objective;
     use snel_core::optim::Optim;
     use snel_core::plan::Batching;
@@ -163,7 +164,10 @@ mod tests {
     /// Any number of workers, with shares of any size, ends in the bits of one worker alone.
     #[test]
     fn workers_do_not_change_a_bit() {
-        for objective in Objective::ALL {
+        let start = Start::Persistent(Persistent { chains: 2000, moved: 1000, reinit: 0.1 });
+        let kernel = Kernel::Mala;
+        let mcmc = Mcmc { start, kernel, moves: 2, step_size: 0.5, adapt: true };
+        for objective in Objective::ALL.into_iter().chain([Objective::Mcmc(mcmc)]) {
             let problem = problem(objective);
             let alone = train(&problem, &mut Alone);
             for workers in [2, 3, 5] {

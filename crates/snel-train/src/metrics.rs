@@ -21,24 +21,72 @@ pub enum Record {
 pub struct StepRecord {
     /// Steps done.
     pub step: u64,
-    /// Stochastic SNL bound on the minibatches.
-    pub bound: f64,
-    /// Learned log-normaliser after the last step.
+    /// What weighted proposal samples say.
+    #[serde(flatten)]
+    pub weighed: Option<Weighed>,
+    /// What chains say, where the objective has them instead.
+    #[serde(flatten)]
+    pub walked: Option<Walked>,
+    /// Log-normaliser after the last step.
     pub b: f64,
-    /// `b + log(mean weight)`: the samples' estimate of `log Z`.
-    pub log_z: f64,
-    /// Effective sample size as a fraction of the samples.
-    pub ess_fraction: f64,
     /// Norm of the energy's gradient, before clipping.
     pub gradient_norm: f64,
     /// Learning rate of the last step.
     pub lr: f64,
     /// Steps refused since the run began.
     pub refused: u64,
-    /// Proposal samples and data rows a second.
+    /// Points a second at which the energy was evaluated.
     pub points_per_second: f64,
     /// Seconds of training since the run began or was resumed.
     pub seconds: f64,
+}
+
+/// What the proposal samples of training steps say; means over steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Weighed {
+    /// Stochastic SNL bound on the minibatches.
+    pub bound: f64,
+    /// `b + log(mean weight)`: the samples' estimate of `log Z`.
+    pub log_z: f64,
+    /// Effective sample size as a fraction of the samples.
+    pub ess_fraction: f64,
+}
+
+/// What the chains of training steps say; means over steps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Walked {
+    /// Mean of `log d - E` over the minibatch minus its mean over the chains. No likelihood.
+    pub contrast: f64,
+    /// Acceptance probability of a move.
+    pub acceptance: f64,
+    /// Step size of the chains.
+    pub step_size: f64,
+}
+
+impl Weighed {
+    /// `share` of `self` and the rest of `other`, value by value.
+    #[must_use]
+    pub fn mixed(&self, share: f64, other: &Self) -> Self {
+        let mix = |a: f64, b: f64| share * a + (1.0 - share) * b;
+        Self {
+            bound: mix(self.bound, other.bound),
+            log_z: mix(self.log_z, other.log_z),
+            ess_fraction: mix(self.ess_fraction, other.ess_fraction),
+        }
+    }
+}
+
+impl Walked {
+    /// `share` of `self` and the rest of `other`, value by value.
+    #[must_use]
+    pub fn mixed(&self, share: f64, other: &Self) -> Self {
+        let mix = |a: f64, b: f64| share * a + (1.0 - share) * b;
+        Self {
+            contrast: mix(self.contrast, other.contrast),
+            acceptance: mix(self.acceptance, other.acceptance),
+            step_size: mix(self.step_size, other.step_size),
+        }
+    }
 }
 
 /// A validation in short.
@@ -154,9 +202,8 @@ impl Record {
 #[derive(Debug, Default)]
 pub struct Averager {
     steps: f64,
-    bound: f64,
-    log_z: f64,
-    ess_fraction: f64,
+    weighed: Option<Weighed>,
+    walked: Option<Walked>,
     gradient_norm: f64,
     points: f64,
     seconds: f64,
@@ -165,15 +212,13 @@ pub struct Averager {
 /// One applied step, as the averager wants it.
 #[derive(Debug, Clone, Copy)]
 pub struct StepSample {
-    /// Stochastic SNL bound.
-    pub bound: f64,
-    /// `log Ẑ` of the step's samples.
-    pub log_z: f64,
-    /// Effective sample size as a fraction.
-    pub ess_fraction: f64,
+    /// What its proposal samples say, if it weighs any.
+    pub weighed: Option<Weighed>,
+    /// What its chains say, if it has any.
+    pub walked: Option<Walked>,
     /// Norm of the energy's gradient.
     pub gradient_norm: f64,
-    /// Rows and samples.
+    /// Points at which the energy was evaluated.
     pub points: f64,
     /// Duration.
     pub seconds: f64,
@@ -182,10 +227,12 @@ pub struct StepSample {
 impl Averager {
     /// Adds a step.
     pub fn add(&mut self, s: StepSample) {
+        let old = self.steps / (self.steps + 1.0);
         self.steps += 1.0;
-        self.bound += s.bound;
-        self.log_z += s.log_z;
-        self.ess_fraction += s.ess_fraction;
+        let before = self.weighed.unwrap_or_default();
+        self.weighed = s.weighed.map(|weighed| before.mixed(old, &weighed));
+        let before = self.walked.unwrap_or_default();
+        self.walked = s.walked.map(|walked| before.mixed(old, &walked));
         self.gradient_norm += s.gradient_norm;
         self.points += s.points;
         self.seconds += s.seconds;
@@ -200,14 +247,13 @@ impl Averager {
         refused: u64,
         seconds: f64,
     ) -> Option<StepRecord> {
-        let Self { steps, bound, log_z, ess_fraction, gradient_norm, points, seconds: busy } =
+        let Self { steps, weighed, walked, gradient_norm, points, seconds: busy } =
             std::mem::take(self);
         (steps > 0.0).then(|| StepRecord {
             step,
-            bound: bound / steps,
+            weighed,
+            walked,
             b,
-            log_z: log_z / steps,
-            ess_fraction: ess_fraction / steps,
             gradient_norm: gradient_norm / steps,
             lr,
             refused,

@@ -12,7 +12,7 @@ use snel_data::Dataset;
 use crate::eval_report::{EvalReport, Yardstick};
 use crate::evaluate::{for_each_block, log_weight};
 use crate::file::{create_folder, write_atomically};
-use crate::metrics::Record;
+use crate::metrics::{Record, Weighed};
 use crate::model_file::ModelFile;
 use crate::plot::{
     self, Bounds, Corner, Density2d, Grid, Interval, NormaliserPoint, PlotError, Shade, Slice1d,
@@ -116,8 +116,10 @@ pub(crate) fn curves(
             Record::Validation(r) => validations.push(r),
         }
     }
+    let weighed: Vec<(u64, f64, Weighed)> =
+        steps.iter().filter_map(|r| Some((r.step, r.b, r.weighed?))).collect();
     let bounds = Bounds {
-        train: steps.iter().map(|r| (r.step, r.bound)).collect(),
+        train: weighed.iter().map(|(step, _, w)| (*step, w.bound)).collect(),
         validation: validations
             .iter()
             .map(|r| Interval { step: r.step, lower: r.lower, upper: r.upper })
@@ -128,20 +130,26 @@ pub(crate) fn curves(
             .collect(),
         units: "nats a row, standardised units".to_owned(),
     };
-    let ess: Vec<(u64, f64)> = steps.iter().map(|r| (r.step, r.ess_fraction)).collect();
-    let normaliser: Vec<NormaliserPoint> =
-        steps.iter().map(|r| NormaliserPoint { step: r.step, b: r.b, log_z: r.log_z }).collect();
+    let ess: Vec<(u64, f64)> = weighed.iter().map(|(step, _, w)| (*step, w.ess_fraction)).collect();
+    let normaliser: Vec<NormaliserPoint> = weighed
+        .iter()
+        .map(|&(step, b, Weighed { log_z, .. })| NormaliserPoint { step, b, log_z })
+        .collect();
     let picture = |name, title: &str, caption: &str, svg| Picture {
         name,
         figure: Figure { title: title.to_owned(), caption: caption.to_owned(), svg },
     };
-    Ok(vec![
-        picture(
-            "bounds",
-            "Bounds",
-            "The bound on training minibatches, and the interval on validation rows.",
-            plot::bounds(&bounds)?,
-        ),
+    let mut pictures = vec![picture(
+        "bounds",
+        "Bounds",
+        "The bound on training minibatches, and the interval on validation rows.",
+        plot::bounds(&bounds)?,
+    )];
+    // Chains have no weights.
+    if weighed.is_empty() && !steps.is_empty() {
+        return Ok(pictures);
+    }
+    pictures.extend([
         picture(
             "ess",
             "Effective sample size",
@@ -155,7 +163,8 @@ pub(crate) fn curves(
              they agree.",
             plot::log_normaliser(&normaliser)?,
         ),
-    ])
+    ]);
+    Ok(pictures)
 }
 
 fn some_log_weights(

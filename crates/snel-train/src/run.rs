@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use snel_core::collective::Alone;
 use snel_core::engine::{DensityEngine, EngineError};
+use snel_core::objective::Objective;
 use snel_core::optim::Optim;
 use snel_core::problem::Problem;
 use snel_core::rows::{Matrix, Rows};
@@ -195,8 +196,9 @@ pub fn train(
 /// # Errors
 /// [`RunError`] if threads, memory or the GPU are refused.
 pub fn engine_of(model: &ModelFile, compute: &Compute) -> Result<AnyEngine, RunError> {
-    let ModelHeader { model: shape, objective, seed, .. } = &model.header;
-    let problem = Problem::new(shape.clone(), *objective, Optim::default(), *seed);
+    let ModelHeader { model: shape, seed, .. } = &model.header;
+    // Densities are the same whatever was minimised.
+    let problem = Problem::new(shape.clone(), Objective::Snl, Optim::default(), *seed);
     let no_rows = Matrix::empty(shape.dim());
     let mut engine = compute.any(&problem, Arc::new(no_rows))?;
     engine.engine_mut().restore(&State::new(model.parameters.to_vec()))?;

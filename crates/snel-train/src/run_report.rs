@@ -6,7 +6,12 @@ use crate::model_file::ModelFile;
 use crate::pictures::Picture;
 use crate::plot::grouped;
 use crate::report::{HOW_TO_READ, Headline, Report, Table, html};
+use snel_core::mcmc::{Kernel, Mcmc, Persistent, Start};
+use snel_core::objective::Objective;
 use snel_core::problem::AnyModel;
+
+/// What the report calls a `b` that was not trained.
+const B_REFITTED: &str = "b, refitted: the objective does not train it";
 
 /// The page as text. `source` says where the data came from, `command` what made the run.
 pub fn page(
@@ -36,7 +41,7 @@ pub fn page(
             row("lower bound (SNL)", with_error(e.lower)),
             row("upper bound (importance sampling)", with_error(e.upper)),
             row("log Z", with_error(e.log_z)),
-            row("b, learned", format!("{:.5}", e.b)),
+            row(if eval.b_refitted { B_REFITTED } else { "b, learned" }, format!("{:.5}", e.b)),
             row("b − log Z", with_error(e.b_minus_log_z)),
             row("samples", grouped(e.weights.samples as usize)),
             row(
@@ -114,11 +119,31 @@ pub(crate) fn model_facts(
         fact("parameters", format!("{} and b", grouped(model.parameters.len() - 1))),
         fact("base density", base(header.model.base())),
         fact("proposal", proposal(&header.model)),
-        fact("objective", format!("{:?}", header.objective).to_uppercase()),
+        fact("objective", objective(header.objective)),
         fact("model chosen after", format!("{} of {} steps", header.step, config.train.steps)),
         fact("seed", header.seed.to_string()),
         fact("arithmetic", header.fingerprint.clone()),
     ]
+}
+
+/// An objective in words.
+fn objective(objective: Objective) -> String {
+    let name = objective.name().to_uppercase();
+    let Some(Mcmc { start, kernel, moves, .. }) = objective.mcmc() else { return name };
+    let start = match start {
+        Start::Proposal => "chains from the proposal".to_owned(),
+        Start::Data => "chains from data rows".to_owned(),
+        Start::Persistent(Persistent { chains, .. }) => {
+            format!("{} persistent chains", grouped(chains as usize))
+        }
+    };
+    let kernel = match kernel {
+        Kernel::Ula { noise } if noise != 1.0 => format!("Langevin with {noise} of the noise"),
+        Kernel::Ula { .. } => "unadjusted Langevin".to_owned(),
+        Kernel::Mala => "MALA".to_owned(),
+        Kernel::Hmc { leapfrog } => format!("HMC of {leapfrog} leapfrog steps"),
+    };
+    format!("{name}: {start}, {moves} moves of {kernel} a step")
 }
 
 pub(crate) fn about_rows(rows: u64, se: f64) -> String {

@@ -10,6 +10,7 @@ use snel_core::conditional::{
 use snel_core::density::fit::{self, FitError};
 use snel_core::density::{Affine, Density};
 use snel_core::energy::Energy;
+use snel_core::mcmc::{Kernel, Mcmc, Persistent, Start};
 use snel_core::objective::Objective;
 use snel_core::optim::{Optim, Schedule, Shape};
 use snel_core::philox::{Key, Stream};
@@ -104,10 +105,34 @@ pub fn prepare(config: &Config, scratch: &Path) -> Result<Setup, SetupError> {
         config::ObjectiveKind::Snl => Objective::Snl,
         config::ObjectiveKind::IsMle => Objective::IsMle,
         config::ObjectiveKind::Nce => Objective::Nce,
+        config::ObjectiveKind::Mcmc => Objective::Mcmc(mcmc(config)),
     };
     let problem = Problem::new(model, objective, optim(config), config.seed);
     let batching = batching(config, dataset.train.len());
     Ok(Setup { dataset, problem: Arc::new(problem), batching })
+}
+
+fn mcmc(config: &Config) -> Mcmc {
+    let moved = config.train.samples;
+    let chains = config.objective.chains(moved);
+    let config::Chains { steps, step_size, leapfrog, noise, adapt, buffer, reinit, .. } = chains;
+    Mcmc {
+        start: match chains.start {
+            config::Start::Proposal => Start::Proposal,
+            config::Start::Data => Start::Data,
+            config::Start::Persistent => {
+                Start::Persistent(Persistent { chains: buffer, moved, reinit })
+            }
+        },
+        kernel: match chains.kernel {
+            config::Kernel::Ula => Kernel::Ula { noise },
+            config::Kernel::Mala => Kernel::Mala,
+            config::Kernel::Hmc => Kernel::Hmc { leapfrog },
+        },
+        moves: steps,
+        step_size,
+        adapt,
+    }
 }
 
 fn density_model(config: &Config, dataset: &Dataset) -> Result<Model, SetupError> {

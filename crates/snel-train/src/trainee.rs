@@ -20,14 +20,16 @@ pub trait Trainee {
     /// The same, to make them.
     fn engine_mut(&mut self) -> &mut dyn Engine;
 
-    /// `log Ẑ` from at least `samples` fresh samples: the first value of `b`.
+    /// `log Ẑ` from `samples` samples that step `step` has for this: the first value of `b`, or the
+    /// value of a `b` that is not trained. Independent of the samples of validations.
     ///
     /// # Errors
     /// A read error of the rows.
-    fn first_b(
+    fn fit_b(
         &self,
         problem: &Problem<AnyModel>,
         valid: &dyn Rows,
+        step: u64,
         samples: u64,
     ) -> Result<f64, FileError>;
 
@@ -47,12 +49,16 @@ pub trait Trainee {
     fn watched(&self, problem: &Problem<AnyModel>) -> Option<Watched>;
 }
 
-const START: SampleSet = SampleSet { stream: Stream::StartB, step: 0 };
+/// Samples from which `b` gets its value at step `step`.
+fn of_b(step: u64) -> SampleSet {
+    SampleSet { stream: Stream::StartB, step: step as u32 }
+}
+
 const VALIDATION: SampleSet = SampleSet { stream: Stream::Validation, step: 0 };
 
-/// [`Trainee::first_b`] of a density model.
-pub fn first_b(engine: &dyn DensityEngine, dim: usize, samples: u64) -> f64 {
-    log_weights(engine, dim, START, samples).0.log_mean()
+/// [`Trainee::fit_b`] of a density model.
+pub fn fit_b(engine: &dyn DensityEngine, dim: usize, step: u64, samples: u64) -> f64 {
+    log_weights(engine, dim, of_b(step), samples).0.log_mean()
 }
 
 /// [`Trainee::validate`] of a density model.
@@ -83,15 +89,18 @@ impl Trainee for AnyEngine {
         }
     }
 
-    fn first_b(
+    fn fit_b(
         &self,
         problem: &Problem<AnyModel>,
         valid: &dyn Rows,
+        step: u64,
         samples: u64,
     ) -> Result<f64, FileError> {
         match self {
-            Self::Density(engine) => Ok(first_b(&**engine, problem.model.dim(), samples)),
-            Self::Conditional(engine) => conditional::first_b(&**engine, valid, START, samples),
+            Self::Density(engine) => Ok(fit_b(&**engine, problem.model.dim(), step, samples)),
+            Self::Conditional(engine) => {
+                conditional::first_b(&**engine, valid, of_b(step), samples)
+            }
         }
     }
 

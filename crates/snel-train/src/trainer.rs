@@ -25,7 +25,7 @@ use crate::checkpoint::{Checkpoint, Progress};
 use crate::config::Train;
 use crate::divergence::{self, Divergence};
 use crate::file::FileError;
-use crate::metrics::{Averager, Record, Spent, StepSample, ValidationRecord};
+use crate::metrics::{Averager, Record, Spent, StepSample, ValidationRecord, Walked, Weighed};
 use crate::model_file::{ModelFile, ModelHeader};
 use crate::pace::Pace;
 use crate::sink::{Live, Sink};
@@ -37,6 +37,10 @@ use crate::watch::Watch;
 const RECORDS: u64 = 2000;
 /// Samples that give `b` its first value, at least.
 const START_SAMPLES: u64 = 4096;
+
+/// What is said of an objective that does not train `b`.
+const B_IS_REFITTED: &str = "b is refitted: the objective does not train it; validations and the model have \
+     b = log Z as samples of their own estimate it";
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +124,13 @@ impl Trainer<'_> {
         let mut averager = Averager::default();
         let started = Instant::now();
         if self.head().step == 0 {
-            self.start_b()?;
+            let samples = START_SAMPLES.max(self.settings.samples.min(1 << 16));
+            if !self.fit_b(samples)? {
+                return Err(TrainError::NoStart(samples));
+            }
+        }
+        if !self.problem.objective.trains_b() {
+            self.note(B_IS_REFITTED);
         }
         let mut saved = self.head().step;
         let mut lr = 0.0;
@@ -137,6 +147,7 @@ impl Trainer<'_> {
         while self.head().step < steps {
             self.boundary()?;
             let before = Instant::now();
+            let head_before = self.head();
             let asked = pace.steps().min(self.undisturbed_steps());
             let Self { engine, collective, batching, .. } = self;
             let (engine, collective) = (engine.engine_mut(), &mut **collective);
@@ -151,12 +162,14 @@ impl Trainer<'_> {
             pace.took(elapsed);
             busy += elapsed.as_secs_f64();
             let seconds = elapsed.as_secs_f64() / outcomes.len() as f64;
+            // Of one step, where there are chains.
+            let step_size = head_before.step_size;
             for (i, outcome) in outcomes.drain(..).enumerate() {
                 let StepOutcome { b, head, result } = outcome;
                 match result {
                     Ok(update) => {
                         lr = update.applied.lr;
-                        let sample = step_sample(&update, f64::from(b), seconds);
+                        let sample = self.sample(&update, f64::from(b), step_size, seconds);
                         self.live(head.step, &sample);
                         averager.add(sample);
                         divergence::after_step(&mut self.progress.streaks, &update.statistics)
@@ -214,21 +227,24 @@ impl Trainer<'_> {
             .map_err(|source| TrainError::Diverged { step, source })
     }
 
-    /// `b := log Ẑ` from fresh samples.
-    fn start_b(&mut self) -> Result<(), TrainError> {
-        let samples = START_SAMPLES.max(self.settings.samples.min(1 << 16));
-        let log_z = self.engine.first_b(&self.problem, self.valid, samples)?;
-        if !log_z.is_finite() {
-            return Err(TrainError::NoStart(samples));
+    /// `b := log Ẑ` from `samples` samples of their own. False, and `b` is as it was, if they give none.
+    fn fit_b(&mut self, samples: u64) -> Result<bool, TrainError> {
+        let step = self.head().step;
+        let log_z = self.engine.fit_b(&self.problem, self.valid, step, samples)?;
+        if log_z.is_finite() {
+            self.engine.engine_mut().set_b(log_z as f32);
         }
-        self.engine.engine_mut().set_b(log_z as f32);
-        Ok(())
+        Ok(log_z.is_finite())
     }
 
     /// Evaluates on the validation rows and keeps the best model. True if patience is exhausted. The
     /// steps so far took `seconds`.
     fn validate(&mut self, watch: &mut Watch, seconds: f64) -> Result<bool, TrainError> {
         let samples = self.settings.valid_samples;
+        if !self.problem.objective.trains_b() {
+            // Samples that give no value give no finite bound either.
+            self.fit_b(samples)?;
+        }
         let validation = self.engine.validate(&self.problem, self.valid, samples)?;
         let step = self.head().step;
         let lower = validation.lower;
@@ -302,28 +318,37 @@ impl Trainer<'_> {
         self.sinks.iter_mut().for_each(|sink| sink.note(text));
     }
 
+    /// What a step that took `seconds`, at log-normaliser `b` and with that step size of chains, adds to
+    /// the record.
+    fn sample(&self, update: &Update, b: f64, step_size: f64, seconds: f64) -> StepSample {
+        let s = &update.statistics;
+        let mcmc = self.problem.objective.mcmc();
+        let (points, weighed, walked) = match mcmc {
+            Some(mcmc) => {
+                let evaluations = mcmc.evaluations(s.chains, s.rows);
+                let (contrast, acceptance) = (s.contrast(), s.acceptance());
+                let walked = Walked { contrast, acceptance, step_size };
+                (evaluations.points + evaluations.parameters, None, Some(walked))
+            }
+            None => {
+                let (bound, log_z) = (s.bound(b), b + s.residual());
+                let weighed = Weighed { bound, log_z, ess_fraction: s.ess_fraction() };
+                (s.rows + s.samples, Some(weighed), None)
+            }
+        };
+        let gradient_norm = update.applied.gradient_norm;
+        StepSample { weighed, walked, gradient_norm, points: points as f64, seconds }
+    }
+
     fn live(&mut self, step: u64, sample: &StepSample) {
         let live = Live {
             step,
             steps: self.settings.steps,
-            bound: sample.bound,
-            ess_fraction: sample.ess_fraction,
+            weighed: sample.weighed,
+            walked: sample.walked,
             points_per_second: sample.points / sample.seconds.max(1e-9),
         };
         self.sinks.iter_mut().for_each(|sink| sink.live(&live));
-    }
-}
-
-/// What a step that took `seconds`, at log-normaliser `b`, adds to the record.
-fn step_sample(update: &Update, b: f64, seconds: f64) -> StepSample {
-    let s = &update.statistics;
-    StepSample {
-        bound: s.bound(b),
-        log_z: b + s.residual(),
-        ess_fraction: s.ess_fraction(),
-        gradient_norm: update.applied.gradient_norm,
-        points: (s.rows + s.samples) as f64,
-        seconds,
     }
 }
 

@@ -23,11 +23,16 @@ fn print_density(report: &EvalReport) {
         ("  original units", range(report.original.interval)),
     ]);
     out("");
+    let refitted =
+        if report.b_refitted { " (b refitted: the objective does not train it)" } else { "" };
     table(&[
         ("lower bound (SNL)", format!("{:.5} ± {:.5}", e.lower.value, e.lower.se)),
         ("upper bound (importance sampling)", format!("{:.5} ± {:.5}", e.upper.value, e.upper.se)),
         ("log Z", format!("{:.5} ± {:.5}", e.log_z.value, e.log_z.se)),
-        ("b - log Z", format!("{:+.5} ± {:.5}", e.b_minus_log_z.value, e.b_minus_log_z.se)),
+        (
+            "b - log Z",
+            format!("{:+.5} ± {:.5}{refitted}", e.b_minus_log_z.value, e.b_minus_log_z.se),
+        ),
         (
             "effective samples",
             format!(

@@ -229,14 +229,19 @@ impl Connection {
     }
 
     fn prepared(&mut self, prepared: v1::Prepared) -> Result<(Option<String>, Input), Status> {
-        let v1::Prepared { run, parameters, chunks, problem, fingerprint, has_state, nccl } =
-            prepared;
+        let v1::Prepared { run, parameters, chunks, carried, chains, .. } = prepared;
+        let v1::Prepared { problem, fingerprint, has_state, nccl, .. } = prepared;
         if parameters == 0 || parameters > PARAMETERS || chunks == 0 || chunks > CHUNKS {
             return Err(Status::invalid_argument(format!(
                 "{parameters} parameters in {chunks} chunks are no model"
             )));
         }
-        let shape = Shape { parameters, chunks, problem, fingerprint };
+        if carried > chains || chains > PARAMETERS {
+            return Err(Status::invalid_argument(format!(
+                "steps that move {carried} of {chains} values of chains are none"
+            )));
+        }
+        let shape = Shape { parameters, chunks, carried, chains, problem, fingerprint };
         self.shape = Some(shape.clone());
         let event = Event::Prepared { member: self.member, shape, has_state, nccl };
         Ok((Some(run), Input::Event(event)))
@@ -252,6 +257,13 @@ impl Connection {
         let partial =
             Partial::from_bytes(&body).map_err(|e| Status::invalid_argument(e.to_string()))?;
         let shape = self.shape()?;
+        if partial.carries() != shape.carried {
+            return Err(Status::invalid_argument(format!(
+                "sums of a step that carries {} words; the run's steps carry {}",
+                partial.carries(),
+                shape.carried
+            )));
+        }
         if partial.parameters() as u64 != shape.parameters || partial.n_chunks() != shape.chunks {
             return Err(Status::invalid_argument(format!(
                 "sums over {} parameters of {} chunks; the model has {} and {}",

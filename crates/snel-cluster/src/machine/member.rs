@@ -115,6 +115,8 @@ impl Machine {
                 out.push(Action::Record(Entry::Shape {
                     parameters: shape.parameters,
                     chunks: shape.chunks,
+                    carried: shape.carried,
+                    chains: shape.chains,
                     problem: shape.problem.clone(),
                     fingerprint: shape.fingerprint.clone(),
                 }));

@@ -71,6 +71,10 @@ pub struct Shape {
     pub parameters: u64,
     /// Chunks of a step.
     pub chunks: u32,
+    /// 32-bit words that the chunks of a step carry.
+    pub carried: u64,
+    /// Values of the chains in a state.
+    pub chains: u64,
     /// Digest of model, proposal and settings.
     pub problem: String,
     /// The engine's numerics fingerprint.

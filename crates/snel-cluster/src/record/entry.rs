@@ -24,6 +24,12 @@ pub enum Entry {
         parameters: u64,
         /// Chunks of a step.
         chunks: u32,
+        /// 32-bit words that the chunks of a step carry.
+        #[serde(default)]
+        carried: u64,
+        /// Values of the chains in a state.
+        #[serde(default)]
+        chains: u64,
         /// Digest of model, proposal and settings.
         problem: String,
         /// The engine's numerics fingerprint.

@@ -157,10 +157,12 @@ impl History {
                 self.enter(*epoch)?;
                 self.members.clone_from(members);
             }
-            Entry::Shape { parameters, chunks, problem, fingerprint } => {
+            Entry::Shape { parameters, chunks, carried, chains, problem, fingerprint } => {
                 let (problem, fingerprint) = (problem.clone(), fingerprint.clone());
                 let (parameters, chunks) = (*parameters, *chunks);
-                self.shape = Some(Shape { parameters, chunks, problem, fingerprint });
+                let (carried, chains) = (*carried, *chains);
+                self.shape =
+                    Some(Shape { parameters, chunks, carried, chains, problem, fingerprint });
             }
             Entry::Commit { step, attempt, epoch, digest, .. } => {
                 self.commit(*step, *epoch, *digest)?;

@@ -27,7 +27,9 @@ impl Curves {
         if let Ok(file) = File::open(path) {
             for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
                 match serde_json::from_slice(&line) {
-                    Ok(Record::Step(r)) => ess.push((r.step, r.ess_fraction)),
+                    Ok(Record::Step(r)) => {
+                        r.weighed.iter().for_each(|w| ess.push((r.step, w.ess_fraction)));
+                    }
                     Ok(Record::Validation(r)) => validations.push(r),
                     Err(_) => {}
                 }

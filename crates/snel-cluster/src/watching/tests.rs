@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use snel_train::metrics::{Record, StepRecord, ValidationRecord};
+use snel_train::metrics::{Record, StepRecord, ValidationRecord, Weighed};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -222,10 +222,9 @@ async fn without_the_token_only_probes_get_in() {
 fn step_record(step: u64) -> Record {
     Record::Step(StepRecord {
         step,
-        bound: -2.0,
+        weighed: Some(Weighed { bound: -2.0, log_z: 0.0, ess_fraction: 0.5 }),
+        walked: None,
         b: 0.0,
-        log_z: 0.0,
-        ess_fraction: 0.5,
         gradient_norm: 1.0,
         lr: 0.1,
         refused: 0,

@@ -78,7 +78,11 @@ impl Collective for GrpcCollective {
                     else {
                         continue;
                     };
-                    *partial = Partial::from_bytes(&body).map_err(transport)?;
+                    let whole = Partial::from_bytes(&body).map_err(transport)?;
+                    if whole.carries() != partial.carries() {
+                        return Err(garbled());
+                    }
+                    *partial = whole;
                     let digest = wire::digest(&body);
                     round.sum = Some(digest);
                     session.stand(round.position());

@@ -180,7 +180,10 @@ impl Session {
             problem: shape.problem,
             fingerprint: shape.fingerprint,
             has_state: position.is_some(),
-            nccl: self.groups.version(),
+            // The words that groups add have no place for what chunks carry.
+            nccl: if shape.carried == 0 { self.groups.version() } else { 0 },
+            carried: shape.carried,
+            chains: shape.chains,
         }));
         self.say_arrived();
     }

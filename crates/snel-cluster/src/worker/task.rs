@@ -67,6 +67,8 @@ impl Task {
         let shape = Shape {
             parameters: setup.problem.layout.len() as u64,
             chunks: setup.batching.plan(0, 0).n_chunks(),
+            carried: setup.problem.carried_words(),
+            chains: setup.problem.chain_values() as u64,
             problem: format!("{:016x}", wire::digest(problem.as_bytes()) >> 64),
             fingerprint,
         };

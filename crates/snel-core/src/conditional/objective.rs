@@ -29,7 +29,7 @@ impl RowWeights {
     /// `n dL/dE` at the observed `y`.
     pub fn row_cotangent(&self, objective: Objective) -> f64 {
         match objective {
-            Objective::Snl | Objective::IsMle => 1.0,
+            Objective::Snl | Objective::IsMle | Objective::Mcmc(_) => 1.0,
             Objective::Nce => share(self.sum, self.observed + self.sum),
         }
     }
@@ -38,6 +38,8 @@ impl RowWeights {
     pub fn sample_cotangent(&self, objective: Objective, weight: f64) -> f64 {
         match objective {
             Objective::Snl => -weight / self.samples,
+            // Not offered: conditional models have no chains.
+            Objective::Mcmc(_) => -1.0 / self.samples,
             Objective::IsMle => -share(weight, self.sum),
             Objective::Nce => -share(weight, self.observed + self.sum),
         }

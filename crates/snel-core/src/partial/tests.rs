@@ -1,4 +1,5 @@
 mod bytes;
+mod carried;
 mod words;
 
 use super::*;

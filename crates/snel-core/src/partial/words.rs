@@ -8,11 +8,12 @@
 //! |---|---|
 //! | `p` | sums over rows |
 //! | `p` or 0 | sums over samples |
-//! | 4 | counts of the statistics |
-//! | 204 | three exact sums of 68 digits to base 2^32, of which the last is the sign |
+//! | 5 | counts of the statistics |
+//! | 340 | five exact sums of 68 digits to base 2^32, of which the last is the sign |
 //!
 //! Two numbers of a partial are largest ones and do not add: [`Extremes`] travel beside the words,
-//! and so do the chunks.
+//! and so do the chunks. What chunks carry has no such form: a step that carries words is reduced in
+//! another way, and [`Partial::reduce`] refuses one that was not.
 //!
 //! Invariants
 //! 1. `words(a) + words(b)`, element by element, reads as `a.merge(b)`: the bytes of

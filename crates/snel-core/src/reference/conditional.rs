@@ -217,7 +217,7 @@ impl ConditionalReference {
             let pass = forward(net, activation, &parameters, &x, None);
             backward(net, &parameters, &pass, d_outputs, &mut gradient);
         }
-        Ok(ChunkGradient { side: Side::Rows, gradient, tally })
+        Ok(ChunkGradient { side: Side::Rows, gradient, tally, carried: Vec::new() })
     }
 
     fn scored(&self, x: &Array2<f64>, rows: &[Row], out: &mut [Scored]) {

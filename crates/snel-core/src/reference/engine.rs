@@ -19,7 +19,7 @@ use crate::statistics::Tally;
 
 /// Every point of a chunk at once, in f64.
 pub struct ReferenceEngine {
-    host: Host<Model>,
+    pub(super) host: Host<Model>,
     rows: Arc<dyn Rows>,
 }
 
@@ -29,7 +29,7 @@ impl ReferenceEngine {
         Self { host: Host::new(problem), rows }
     }
 
-    fn parameters(&self) -> Vec<f64> {
+    pub(super) fn parameters(&self) -> Vec<f64> {
         self.host.state.parameters.iter().map(|&p| f64::from(p)).collect()
     }
 
@@ -48,6 +48,26 @@ impl ReferenceEngine {
             x.assign(&Array1::from(point));
         }
         x_nd
+    }
+
+    /// Proposal samples `range` of a step, one a row.
+    pub(super) fn proposal_samples(&self, plan: &StepPlan, range: Range<u64>) -> Array2<f64> {
+        self.draw(SampleSet { stream: Stream::Proposal, step: plan.step }, range)
+    }
+
+    /// Rows of the minibatch at the positions `range`, one a row.
+    pub(super) fn minibatch(
+        &self,
+        plan: &StepPlan,
+        range: Range<u64>,
+    ) -> Result<Array2<f64>, EngineError> {
+        let mut rows = vec![0; range.clone().count()];
+        plan.rows(range.start, &mut rows);
+        let mut values = vec![0.0; rows.len() * self.rows.dim()];
+        self.rows.gather(&rows, &mut values)?;
+        let values = values.into_iter().map(f64::from).collect();
+        let x_nd = Array2::from_shape_vec((rows.len(), self.rows.dim()), values);
+        Ok(x_nd.unwrap_or_default())
     }
 
     /// `log d` and `log q` of every row.
@@ -73,32 +93,31 @@ impl ReferenceEngine {
     /// [`EngineError::Rows`] if training rows cannot be read.
     pub fn chunk(&self, plan: &StepPlan, index: u32) -> Result<ChunkGradient, EngineError> {
         let problem = &self.host.problem;
+        let mut tally = Tally::default();
         let (x_nd, is_data, count) = match plan.chunk(index) {
-            Chunk::Rows(range) => {
-                let mut rows = vec![0; range.clone().count()];
-                plan.rows(range.start, &mut rows);
-                let mut values = vec![0.0; rows.len() * self.rows.dim()];
-                self.rows.gather(&rows, &mut values)?;
-                let values = values.into_iter().map(f64::from).collect();
-                let x_nd = Array2::from_shape_vec((rows.len(), self.rows.dim()), values);
-                (x_nd.unwrap_or_default(), true, plan.batch())
-            }
+            Chunk::Rows(range) => (self.minibatch(plan, range)?, true, plan.batch()),
             Chunk::Samples(range) => {
-                let set = SampleSet { stream: Stream::Proposal, step: plan.step };
-                (self.draw(set, range), false, plan.samples())
+                let x_nd = match problem.objective.mcmc() {
+                    Some(mcmc) => self.walk(&mcmc, plan, range, &mut tally)?,
+                    None => self.proposal_samples(plan, range),
+                };
+                (x_nd, false, plan.samples())
             }
         };
+        let chains = !is_data && problem.objective.mcmc().is_some();
         let parameters = self.parameters();
         let b = f64::from(self.host.state.b());
         let ratio = plan.samples() as f64 / plan.batch() as f64;
         let energies = network::energies(&problem.model.energy, &parameters, x_nd.view());
-        let mut tally = Tally::default();
         let mut cotangents = Array1::zeros(x_nd.nrows());
         for (i, (log_d, log_q)) in self.log_densities(x_nd.view()).into_iter().enumerate() {
             let u = log_d - energies[i] - log_q - b;
             let times_count = if is_data {
                 tally.add_row(log_d - energies[i]);
                 problem.objective.row_cotangent(u.exp(), ratio)
+            } else if chains {
+                tally.add_chain(log_d - energies[i]);
+                problem.objective.sample_cotangent(1.0, ratio)
             } else if tally.add_sample(u, u.exp()) {
                 problem.objective.sample_cotangent(u.exp(), ratio)
             } else {
@@ -109,9 +128,12 @@ impl ReferenceEngine {
         let mut gradient = vec![0.0; problem.layout.len()];
         let energy = &problem.model.energy;
         network::energy_gradients(energy, &parameters, x_nd.view(), &cotangents, &mut gradient);
-        gradient[problem.layout.b()] = cotangents.sum();
+        gradient[problem.layout.b()] =
+            if problem.objective.trains_b() { cotangents.sum() } else { 0.0 };
         let side = if is_data { Side::Rows } else { Side::Samples };
-        Ok(ChunkGradient { side, gradient, tally })
+        let keeps = chains && problem.persistent().is_some();
+        let carried = if keeps { x_nd.iter().map(|&x| x as f32).collect() } else { Vec::new() };
+        Ok(ChunkGradient { side, gradient, tally, carried })
     }
 
     fn score_f64(&self, x_nd: ArrayView2<f64>, out: &mut [Scored]) {

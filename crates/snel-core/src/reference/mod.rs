@@ -8,11 +8,13 @@ use crate::engine::{EngineError, Fingerprint};
 use crate::partial::{Partial, Side};
 use crate::statistics::Tally;
 
+mod chains;
 mod conditional;
 mod engine;
 mod network;
 mod perceptron;
 
+pub use chains::ModelTarget;
 pub use conditional::ConditionalReference;
 pub use engine::ReferenceEngine;
 pub use network::{energies, energy_gradients, input_gradients};
@@ -26,6 +28,8 @@ pub struct ChunkGradient {
     pub gradient: Vec<f64>,
     /// Sums of scalars.
     pub tally: Tally,
+    /// What the chunk hands over as it is: new places of persistent chains.
+    pub carried: Vec<f32>,
 }
 
 /// What the bits of every reference engine depend on.
@@ -46,9 +50,12 @@ fn add_chunks(
 ) -> Result<(), EngineError> {
     let mut sums = partial.empty_sums();
     for index in chunks.iter() {
-        let ChunkGradient { side, gradient, tally } = chunk(index)?;
+        let ChunkGradient { side, gradient, tally, carried } = chunk(index)?;
         let gradient: Vec<f32> = gradient.iter().map(|&g| g as f32).collect();
         sums.add_chunk(side, &gradient, &tally);
+        if !carried.is_empty() {
+            sums.carry(index, carried.into_iter());
+        }
     }
     Ok(partial.add(chunks, &sums)?)
 }

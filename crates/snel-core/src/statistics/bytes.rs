@@ -4,8 +4,8 @@ use super::Statistics;
 use crate::bytes::{Cursor, Fault};
 use crate::exact_sum::{self, ExactSum};
 
-/// Bytes of statistics: four counts, the largest `u`, three sums.
-pub(crate) const BYTES: usize = 5 * 8 + 3 * exact_sum::BYTES;
+/// Bytes of statistics: five counts, the largest `u`, five sums.
+pub(crate) const BYTES: usize = 6 * 8 + 5 * exact_sum::BYTES;
 
 /// What a chunk can count: chunks are of up to 2^32 points, and so are gradients of values.
 pub(super) const MOST_OF_A_CHUNK: u64 = 1 << 33;
@@ -13,12 +13,12 @@ pub(super) const MOST_OF_A_CHUNK: u64 = 1 << 33;
 impl Statistics {
     /// Appends [`BYTES`] bytes; equal sums append equal ones.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
-        for count in [self.rows, self.samples, self.overflows, self.not_finite] {
+        for count in self.counts() {
             out.extend(count.to_le_bytes());
         }
         // Which zero is the larger one depends on the order; adding zero makes both positive.
         out.extend((self.max_u + 0.0).to_le_bytes());
-        for sum in [&self.row_log_density, &self.weight, &self.weight_squared] {
+        for sum in self.sums() {
             sum.write_to(out);
         }
     }
@@ -32,7 +32,8 @@ impl Statistics {
             cursor.check(count <= most, "a count is beyond what its chunks can hold")?;
             Ok(count)
         };
-        let (rows, samples, overflows, not_finite) = (count()?, count()?, count()?, count()?);
+        let (rows, samples, overflows) = (count()?, count()?, count()?);
+        let (not_finite, chains) = (count()?, count()?);
         let max_u = f64::from_le_bytes(cursor.take()?);
         cursor.check(!max_u.is_nan(), "the largest u is not a number")?;
         cursor.check(max_u.to_bits() != (-0.0f64).to_bits(), "the largest u is a negative zero")?;
@@ -41,15 +42,19 @@ impl Statistics {
             sum.ok_or(cursor.fault("a sum is beyond what its chunks can add up to"))
         };
         let (row_log_density, weight, weight_squared) = (sum()?, sum()?, sum()?);
+        let (chain_log_density, acceptance) = (sum()?, sum()?);
         Ok(Self {
             rows,
             samples,
             overflows,
             not_finite,
+            chains,
             max_u,
             row_log_density,
             weight,
             weight_squared,
+            chain_log_density,
+            acceptance,
         })
     }
 }

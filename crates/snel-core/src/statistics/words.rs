@@ -5,16 +5,18 @@ use super::bytes::MOST_OF_A_CHUNK;
 use crate::bytes::Fault;
 use crate::exact_sum::{self, ExactSum};
 
-/// Words of statistics: four counts, three sums. The largest `u` does not add.
-pub(crate) const WORDS: usize = 4 + 3 * exact_sum::BINS;
+/// Counts of statistics.
+const COUNTS: usize = 5;
+/// Words of statistics: five counts, five sums. The largest `u` does not add.
+pub(crate) const WORDS: usize = COUNTS + 5 * exact_sum::BINS;
 
 impl Statistics {
     /// Appends [`WORDS`] words.
     pub(crate) fn write_words(&self, out: &mut Vec<i64>) {
-        for count in [self.rows, self.samples, self.overflows, self.not_finite] {
+        for count in self.counts() {
             out.push(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        for sum in [&self.row_log_density, &self.weight, &self.weight_squared] {
+        for sum in self.sums() {
             out.extend(sum.words());
         }
     }
@@ -29,7 +31,7 @@ impl Statistics {
             possible.ok_or(Fault { what: "a count is beyond what its chunks can hold", at })
         };
         let sum = |number: usize| {
-            let at = 4 + number * exact_sum::BINS;
+            let at = COUNTS + number * exact_sum::BINS;
             let bins = words.get(at..).and_then(|rest| rest.first_chunk());
             let sum = bins.and_then(|bins| ExactSum::from_words(bins, chunks));
             sum.ok_or(Fault { what: "a sum is beyond what its chunks can add up to", at })
@@ -39,10 +41,13 @@ impl Statistics {
             samples: count(1)?,
             overflows: count(2)?,
             not_finite: count(3)?,
+            chains: count(4)?,
             max_u: max_u + 0.0,
             row_log_density: sum(0)?,
             weight: sum(1)?,
             weight_squared: sum(2)?,
+            chain_log_density: sum(3)?,
+            acceptance: sum(4)?,
         })
     }
 }

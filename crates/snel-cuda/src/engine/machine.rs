@@ -256,6 +256,8 @@ impl<D: Device> Machine<D> {
                 Objective::Snl => 0,
                 Objective::IsMle => 1,
                 Objective::Nce => 2,
+                // Refused where an engine is made; no kernel knows the number.
+                Objective::Mcmc(_) => i32::MAX,
             },
             chunk_bits: chunk_bits(plan.n_chunks()),
             unused: 0,

@@ -114,7 +114,7 @@ impl<D: Device> Session<D> {
         let gradient_norm = match done {
             Ok(updated) => {
                 let step = self.head.step + 1;
-                self.head = Head { step, scale: reduced.next_scale, b: updated.b };
+                self.head = Head { step, scale: reduced.next_scale, b: updated.b, ..self.head };
                 self.updates += 1;
                 self.newer = Newer::Device;
                 updated.gradient_norm
@@ -155,7 +155,8 @@ impl<D: Device> Session<D> {
         }
         let before = self.head.step;
         for ((report, tallies), constants) in self.reports.applied().zip(constants) {
-            let head = Head { step: self.head.step + 1, scale: report.next_scale, b: report.b };
+            let (step, scale) = (self.head.step + 1, report.next_scale);
+            let head = Head { step, scale, b: report.b, ..self.head };
             let applied = Applied { gradient_norm: report.gradient_norm, lr: constants.lr };
             let result = Ok(Update { statistics: statistics(tallies), applied });
             outcomes.push(StepOutcome { b: self.head.b, head, result });

@@ -20,7 +20,7 @@ const BATCHING: Batching =
     Batching { batch: 41, samples: 325, per_row: false, chunk: 30, total_rows: 200, seed: 5 };
 
 /// What a world is started for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Task {
     /// The ranks find each other; needs no GPU. The last one waits to be killed.
     Meet,

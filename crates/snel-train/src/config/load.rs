@@ -7,7 +7,7 @@ use std::path::{Path, absolute};
 use super::check::Check;
 use super::document::Document;
 use super::error::ConfigError;
-use super::{Base, Config, ModelKind, Output, ProposalKind, read};
+use super::{Base, Config, Kernel, ModelKind, ObjectiveKind, Output, ProposalKind, read};
 
 /// The largest config file, in bytes.
 const MOST_BYTES: u64 = 1 << 20;
@@ -106,8 +106,12 @@ fn validate(config: &Config, mut check: Check<'_>) -> Vec<super::Fault> {
     if check.clean("data") && check.clean("model") && check.clean("proposal") {
         check_kind(config, &mut check);
     }
+    config.objective.check(&mut check);
     config.optim.check(config.train.steps, &mut check);
     config.train.check(&mut check);
+    if ["model", "proposal", "objective", "train"].iter().all(|group| check.clean(group)) {
+        check_objective(config, &mut check);
+    }
     config.eval.check(&mut check);
     Output::check(&mut check);
     config.cluster.check(&mut check);
@@ -127,12 +131,36 @@ fn check_kind(config: &Config, check: &mut Check<'_>) {
     check.that(!(looks && model.base == Base::Proposal), "model.base", allowed);
 }
 
+/// Rules between the objective and other groups.
+fn check_objective(config: &Config, check: &mut Check<'_>) {
+    let Config { model, proposal, objective, train, .. } = config;
+    if objective.kind != ObjectiveKind::Mcmc {
+        return;
+    }
+    let allowed = "a kind that weighs samples, as the model is conditional";
+    check.that(model.kind == ModelKind::Density, "objective.kind", allowed);
+    if train.samples > 0 {
+        objective.check_chains(train.samples, train.chunk, check);
+    }
+    let base = match &model.base {
+        Base::None => None,
+        Base::Proposal => Some(proposal.kind),
+        Base::Own(own) => Some(own.kind),
+    };
+    let ends = base == Some(ProposalKind::Uniform);
+    let unadjusted = objective.chains(train.samples).kernel == Kernel::Ula;
+    let allowed =
+        "\"mala\" or \"hmc\", for the base density ends at a box, which others step out of";
+    check.that(!(ends && unadjusted), "objective.kernel", allowed);
+}
+
 impl Config {
     /// Writes out the defaults that hang on other keys.
     fn resolve(&mut self) {
         self.data.resolve();
         self.model.resolve();
         self.proposal.resolve();
+        self.objective.resolve(self.train.samples);
         self.optim.resolve(self.train.steps);
         self.output.resolve(&self.name);
     }

@@ -10,7 +10,7 @@
 //!
 //! Fails with [`ConfigError`], whose faults hold key, place, what was found and what is allowed.
 //!
-//! Reading path: the groups (`data`, `model`, `proposal`, `training`, `reporting`) are structs
+//! Reading path: the groups (`data`, `model`, `proposal`, `objective`, `training`, `reporting`) are structs
 //! with their defaults and rules; `load` runs the stages: `document` is the text as a tree with
 //! places, `read` takes it to the structs (by way of `tree` and `refusal`), `check` collects
 //! broken rules, `fault` and `location` make the messages.
@@ -23,6 +23,7 @@ mod fault;
 mod load;
 mod location;
 mod model;
+mod objective;
 mod proposal;
 mod read;
 mod refusal;
@@ -41,9 +42,10 @@ pub use data::{Column, Data, Source, Toy};
 pub use error::ConfigError;
 pub use fault::{Fault, Location, Problem};
 pub use model::{Activation, Base, Energy, Model, ModelKind};
+pub use objective::{Chains, Kernel, Objective, ObjectiveKind, Start};
 pub use proposal::{Covariance, MixtureLoss, Network, Proposal, ProposalKind, Shape};
 pub use reporting::{Cluster, Eval, Output, Split};
-pub use training::{Algorithm, Objective, ObjectiveKind, Optim, Schedule, Train};
+pub use training::{Algorithm, Optim, Schedule, Train};
 
 /// Everything that describes a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! `[objective]`, `[optim]` and `[train]`: what is minimised, how a step moves, how many there are.
+//! `[optim]` and `[train]`: how a step moves, how many there are.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,32 +10,6 @@ const DEFAULT_B_LR_RATIO: f64 = 5.0;
 const MOST_LR: f64 = 1e3;
 const DEFAULT_WEIGHT_DECAY: f64 = 1e-2;
 const DEFAULT_STEP_FACTOR: f64 = 0.1;
-
-/// What is minimised.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Objective {
-    /// The objective's name.
-    pub kind: ObjectiveKind,
-}
-
-impl Default for Objective {
-    fn default() -> Self {
-        Self { kind: ObjectiveKind::Snl }
-    }
-}
-
-/// The objectives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ObjectiveKind {
-    /// Self-normalised likelihood.
-    Snl,
-    /// Maximum likelihood with an importance-sampled normaliser.
-    IsMle,
-    /// Noise-contrastive estimation (Gutmann & Hyvärinen 2010).
-    Nce,
-}
 
 /// The optimiser. Keys that the algorithm or the schedule does not use are unset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

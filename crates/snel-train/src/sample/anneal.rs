@@ -234,8 +234,7 @@ impl Path<'_> {
 
     fn weigh(&self, chains: &Chains, k: usize, log_weights: &mut [f64]) {
         let rise = self.schedule[k] - self.schedule[k - 1];
-        let here = chains.places().flat_map(super::chains::Places::log_weights);
-        log_weights.iter_mut().zip(here).for_each(|(sum, lw)| *sum += rise * lw);
+        log_weights.iter_mut().zip(chains.log_weights()).for_each(|(sum, lw)| *sum += rise * lw);
     }
 }
 
@@ -256,8 +255,7 @@ fn resampled(
 ) -> Vec<f32> {
     let mut comb = Comb::new(log_weights.len() as u64, uniform(key.block(0, REVERSE, 0)[0]));
     let mut points = Vec::with_capacity(log_weights.len() * dim);
-    let places = chains.places().flat_map(|places| places.x_nd.rows());
-    for (x, &lw) in places.zip(log_weights).filter(|(_, lw)| lw.is_finite()) {
+    for (x, &lw) in chains.points().zip(log_weights).filter(|(_, lw)| lw.is_finite()) {
         for _ in comb.take((lw - weights.log_sum()).exp()) {
             points.extend(x.iter().map(|&value| value as f32));
         }

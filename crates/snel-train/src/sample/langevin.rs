@@ -72,7 +72,7 @@ fn moved(target: &Target, key: Key, points: &mut [f32], how: &Langevin) -> Refin
         }
     }
     let moves = f64::from(how.steps - adapting) * count as f64;
-    for (x, &value) in points.iter_mut().zip(chains.places().flat_map(|places| &places.x_nd)) {
+    for (x, &value) in points.iter_mut().zip(chains.points().flatten()) {
         *x = value as f32;
     }
     let acceptance = (moves > 0.0).then(|| accepted / moves);

@@ -7,7 +7,7 @@ pub use jsonl::JsonLines;
 pub(crate) use jsonl::read as read_json_lines;
 
 use crate::file::FileError;
-use crate::metrics::Record;
+use crate::metrics::{Record, Walked, Weighed};
 
 /// A run in motion, after every step.
 #[derive(Debug, Clone, Copy)]
@@ -16,11 +16,11 @@ pub struct Live {
     pub step: u64,
     /// Steps to do.
     pub steps: u64,
-    /// Stochastic SNL bound, averaged over the last steps.
-    pub bound: f64,
-    /// Effective sample size as a fraction.
-    pub ess_fraction: f64,
-    /// Proposal samples and data rows a second.
+    /// What weighted proposal samples say.
+    pub weighed: Option<Weighed>,
+    /// What chains say.
+    pub walked: Option<Walked>,
+    /// Points a second at which the energy was evaluated.
     pub points_per_second: f64,
 }
 

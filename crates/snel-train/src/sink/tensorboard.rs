@@ -147,17 +147,32 @@ impl TensorBoard {
 
 impl Sink for TensorBoard {
     fn record(&mut self, record: &Record) -> Result<(), FileError> {
-        let values = match record {
-            Record::Step(r) => vec![
-                ("train/bound", r.bound),
-                ("train/ess_fraction", r.ess_fraction),
-                ("train/gradient_norm", r.gradient_norm),
-                ("train/points_per_second", r.points_per_second),
-                ("train/refused", r.refused as f64),
-                ("normaliser/b", r.b),
-                ("normaliser/log_z", r.log_z),
-                ("optim/lr", r.lr),
-            ],
+        let values: Vec<(&str, f64)> = match record {
+            Record::Step(r) => {
+                let always = [
+                    ("train/gradient_norm", r.gradient_norm),
+                    ("train/points_per_second", r.points_per_second),
+                    ("train/refused", r.refused as f64),
+                    ("normaliser/b", r.b),
+                    ("optim/lr", r.lr),
+                ];
+                let weighed = r.weighed.map(|w| {
+                    [
+                        ("train/bound", w.bound),
+                        ("train/ess_fraction", w.ess_fraction),
+                        ("normaliser/log_z", w.log_z),
+                    ]
+                });
+                let walked = r.walked.map(|w| {
+                    [
+                        ("chains/contrast", w.contrast),
+                        ("chains/acceptance", w.acceptance),
+                        ("chains/step_size", w.step_size),
+                    ]
+                });
+                let some = weighed.into_iter().chain(walked).flatten();
+                always.into_iter().chain(some).collect()
+            }
             Record::Validation(r) => {
                 let always = [
                     ("valid/lower", r.lower),

@@ -323,7 +323,7 @@ impl Cell<'_> {
                 found.push((BoundBias, Estimate { value: -log_z.value, se: log_z.se }));
                 found.push((BoundVariance, spread));
             }
-            Objective::Nce => {}
+            Objective::Nce | Objective::Mcmc(_) => {}
         }
         let along = |d: &Draw| dot(&d.gradient, &truth.direction);
         let controlled = trusted && method != Objective::Snl;

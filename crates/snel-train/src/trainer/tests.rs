@@ -20,7 +20,7 @@ use snel_cpu::CpuEngine;
 use snel_data::Standardise;
 
 use crate::metrics::Validation;
-use crate::trainee::{first_b, validate};
+use crate::trainee::{fit_b, validate};
 use crate::watch::{Watched, look};
 
 use super::*;
@@ -93,13 +93,14 @@ impl Trainee for Batches {
     fn engine_mut(&mut self) -> &mut dyn Engine {
         self
     }
-    fn first_b(
+    fn fit_b(
         &self,
         problem: &Problem<AnyModel>,
         _: &dyn Rows,
+        step: u64,
         samples: u64,
     ) -> Result<f64, FileError> {
-        Ok(first_b(&self.engine, problem.model.dim(), samples))
+        Ok(fit_b(&self.engine, problem.model.dim(), step, samples))
     }
     fn validate(
         &self,
@@ -145,7 +146,7 @@ impl Listener {
 
 impl Sink for Listener {
     fn live(&mut self, live: &Live) {
-        self.hears(format!("{} {:?} {:?}", live.step, live.bound, live.ess_fraction));
+        self.hears(format!("{} {:?}", live.step, live.weighed));
     }
     fn record(&mut self, record: &Record) -> Result<(), FileError> {
         let mut record = record.clone();

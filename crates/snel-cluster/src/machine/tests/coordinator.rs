@@ -156,6 +156,8 @@ impl World {
         Shape {
             parameters: 1,
             chunks: self.problem.chunks,
+            carried: 0,
+            chains: 0,
             problem: "a number".to_owned(),
             fingerprint: fingerprint.to_owned(),
         }

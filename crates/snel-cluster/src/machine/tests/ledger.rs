@@ -35,10 +35,12 @@ impl Ledger {
             Entry::Shape { .. } if self.shape.is_some() => {
                 return Err("a second shape".to_owned());
             }
-            Entry::Shape { parameters, chunks, problem, fingerprint } => {
+            Entry::Shape { parameters, chunks, carried, chains, problem, fingerprint } => {
                 let (problem, fingerprint) = (problem.clone(), fingerprint.clone());
                 let (parameters, chunks) = (*parameters, *chunks);
-                self.shape = Some(Shape { parameters, chunks, problem, fingerprint });
+                let (carried, chains) = (*carried, *chains);
+                self.shape =
+                    Some(Shape { parameters, chunks, carried, chains, problem, fingerprint });
             }
             Entry::Epoch { epoch, members } => {
                 if *epoch <= self.epoch {

@@ -35,7 +35,7 @@ pub(super) fn chunks(start: u32, end: u32) -> ChunkSet {
 
 pub(super) fn shape(fingerprint: &str) -> Shape {
     let (problem, fingerprint) = ("a".to_owned(), fingerprint.to_owned());
-    Shape { parameters: 1, chunks: CHUNKS, problem, fingerprint }
+    Shape { parameters: 1, chunks: CHUNKS, carried: 0, chains: 0, problem, fingerprint }
 }
 
 pub(super) fn past(next_step: u64, disk_step: u64) -> Past {

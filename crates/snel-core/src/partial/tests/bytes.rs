@@ -2,7 +2,8 @@ use super::*;
 
 const SCALE: i32 = 30;
 pub(super) const CHUNKS: u32 = 8;
-const STATISTICS: usize = 856;
+const HEADER: usize = 56;
+const STATISTICS: usize = 1408;
 
 pub(super) type Chunk = ([f32; LEN], Vec<f64>);
 
@@ -127,7 +128,7 @@ fn what_is_decoded_is_what_was_encoded() {
         let sum = sample(separates_samples);
         let read = Partial::from_bytes(&encoded(&sum)).unwrap();
         assert_eq!(read.chunks(), sum.chunks());
-        let Sums { scale, n_chunks, rows, samples, largest, statistics } = &read.sums;
+        let Sums { scale, n_chunks, rows, samples, largest, statistics, .. } = &read.sums;
         assert_eq!((*scale, *n_chunks, *largest), (SCALE, CHUNKS, 2.5));
         assert_eq!((rows, samples), (&sum.sums.rows, &sum.sums.samples));
         assert_eq!(statistics.mean_row(), sum.statistics().mean_row());
@@ -140,10 +141,10 @@ fn what_is_decoded_is_what_was_encoded() {
 #[test]
 fn every_other_length_is_refused() {
     let mut bytes = encoded(&sample(true));
-    assert_eq!(bytes.len(), 36 + 2 * 8 + STATISTICS + 2 * LEN * 8);
+    assert_eq!(bytes.len(), HEADER + 2 * 8 + STATISTICS + 2 * LEN * 8);
     for len in 0..bytes.len() {
         let error = Partial::from_bytes(&bytes[..len]).unwrap_err();
-        let needed = if len < 36 { 36 } else { bytes.len() as u128 };
+        let needed = if len < HEADER { HEADER as u128 } else { bytes.len() as u128 };
         assert_eq!(error, PartialDecodeError::Length { found: len as u64, needed });
     }
     bytes.push(0);
@@ -153,9 +154,13 @@ fn every_other_length_is_refused() {
 /// Lengths of more than the machine has are refused before anything is done about them.
 #[test]
 fn absurd_lengths_are_refused() {
-    for (at, claim) in
-        [(16, vec![0xff; 16]), (16, [[0, 0, 0, 0, 0, 0, 0, 0x20]; 2].concat()), (32, vec![0xff; 4])]
-    {
+    for (at, claim) in [
+        (16, vec![0xff; 16]),
+        (16, [[0, 0, 0, 0, 0, 0, 0, 0x20]; 2].concat()),
+        (48, vec![0xff; 4]),
+        (32, vec![0xff; 16]),
+        (52, vec![0xff; 4]),
+    ] {
         let mut bytes = encoded(&sample(true));
         bytes[at..at + claim.len()].copy_from_slice(&claim);
         let error = Partial::from_bytes(&bytes).unwrap_err();
@@ -170,52 +175,52 @@ fn faults_say_what_and_where() {
     let f64s = |v: f64| v.to_le_bytes().to_vec();
     let ranges = |ends: [u32; 4]| ends.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     // The sample has two ranges.
-    let statistics = 36 + 2 * 8;
+    let statistics = HEADER + 2 * 8;
     for (at, bytes, message) in [
-        (0, vec![2], "partial sums in format 2; this version reads format 1"),
+        (0, vec![3], "partial sums in format 3; this version reads format 2"),
         (4, vec![0, 4, 0, 0], "partial sums, byte 4: the scale is beyond the range of doubles"),
         (4, vec![0, 0, 0, 0x80], "partial sums, byte 4: the scale is beyond the range of doubles"),
         (12, f32s(f32::NAN), "partial sums, byte 12: the largest magnitude is not one"),
         (12, f32s(f32::INFINITY), "partial sums, byte 12: the largest magnitude is not one"),
         (12, f32s(-0.0), "partial sums, byte 12: the largest magnitude is not one"),
         (24, u64s(2), "partial sums, byte 24: only some parameters have a sum over samples"),
-        (8, vec![5], "partial sums, byte 36: the step has no such chunk"),
+        (8, vec![5], "partial sums, byte 56: the step has no such chunk"),
         (
-            36,
+            HEADER,
             ranges([1, 3, 2, 4]),
-            "partial sums, byte 36: ranges of chunks are empty, not apart or not ascending",
+            "partial sums, byte 56: ranges of chunks are empty, not apart or not ascending",
         ),
         (
-            36,
+            HEADER,
             ranges([1, 3, 3, 4]),
-            "partial sums, byte 36: ranges of chunks are empty, not apart or not ascending",
+            "partial sums, byte 56: ranges of chunks are empty, not apart or not ascending",
         ),
         (
-            36,
+            HEADER,
             ranges([5, 6, 1, 3]),
-            "partial sums, byte 36: ranges of chunks are empty, not apart or not ascending",
+            "partial sums, byte 56: ranges of chunks are empty, not apart or not ascending",
         ),
         (
-            36,
+            HEADER,
             ranges([1, 3, 5, 5]),
-            "partial sums, byte 36: ranges of chunks are empty, not apart or not ascending",
+            "partial sums, byte 56: ranges of chunks are empty, not apart or not ascending",
         ),
         (
             statistics + 8,
             u64s(u64::MAX),
-            "partial sums, byte 60: a count is beyond what its chunks can hold",
+            "partial sums, byte 80: a count is beyond what its chunks can hold",
         ),
-        (statistics + 32, f64s(f64::NAN), "partial sums, byte 84: the largest u is not a number"),
-        (statistics + 32, f64s(-0.0), "partial sums, byte 84: the largest u is a negative zero"),
+        (statistics + 40, f64s(f64::NAN), "partial sums, byte 112: the largest u is not a number"),
+        (statistics + 40, f64s(-0.0), "partial sums, byte 112: the largest u is a negative zero"),
         (
-            statistics + 40 + 4 * 66,
+            statistics + 48 + 4 * 66,
             vec![0, 0, 1],
-            "partial sums, byte 92: a sum is beyond what its chunks can add up to",
+            "partial sums, byte 120: a sum is beyond what its chunks can add up to",
         ),
         (
-            statistics + 40 + 2 * 4 * 68 + 4 * 67,
+            statistics + 48 + 2 * 4 * 68 + 4 * 67,
             vec![0, 0, 0, 0x80],
-            "partial sums, byte 636: a sum is beyond what its chunks can add up to",
+            "partial sums, byte 664: a sum is beyond what its chunks can add up to",
         ),
     ] {
         let mut whole = encoded(&sample(true));
@@ -228,6 +233,6 @@ fn faults_say_what_and_where() {
 #[test]
 fn empty_sums_are_sums() {
     let empty = encoded(&Partial::new(0, 0, 0, false));
-    assert_eq!(empty.len(), 36 + STATISTICS);
+    assert_eq!(empty.len(), HEADER + STATISTICS);
     use_up(&Partial::from_bytes(&empty).unwrap());
 }

@@ -1,5 +1,6 @@
 //! Messages word for word, every rule at its edge, the round trip, and hostile texts.
 
+mod chains;
 mod conditional;
 mod fuzz;
 mod load;

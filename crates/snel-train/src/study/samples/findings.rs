@@ -154,7 +154,7 @@ fn numbers(rows: &[Row]) -> Table {
         ]
     };
     let mut sorted: Vec<&Row> = rows.iter().collect();
-    sorted.sort_by_key(|row| (row.method as u8, row.quantity as u8, row.samples));
+    sorted.sort_by_key(|row| (method_name(row.method), row.quantity as u8, row.samples));
     Table {
         title: "All numbers".to_owned(),
         caption: "As in `study.csv`.".to_owned(),
@@ -169,5 +169,6 @@ pub(in crate::study) fn method_name(method: Objective) -> &'static str {
         Objective::Snl => "SNL",
         Objective::IsMle => "IS-MLE",
         Objective::Nce => "NCE",
+        Objective::Mcmc(_) => "MCMC",
     }
 }
