@@ -250,6 +250,7 @@ fn loss(problem: &Problem<ConditionalModel>, nets: &Networks, rows: &[Frozen], p
                     sums.add(lw[0]);
                     -lw[0] + sums.log_sum()
                 }
+                Objective::Mcmc(_) => unreachable!("conditional models have no chains"),
             };
         }
         if pretrains || problem.objective != Objective::Snl {

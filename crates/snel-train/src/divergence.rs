@@ -65,7 +65,8 @@ impl Divergence {
                  `optim.lr`"
             }
             Self::Refused { .. } => {
-                "lower `optim.lr`, or set `optim.clip_norm = 10.0`; check the data for extreme rows"
+                "lower `optim.lr`, or set `optim.clip_norm = 10.0`; check the data for extreme rows; \
+                 with chains lower `objective.step_size`"
             }
             Self::Stuck { .. } => {
                 "lower `objective.step_size`, or set `objective.adapt = true`; lower `optim.lr`"
