@@ -61,15 +61,16 @@ fn moments(x: &[f64]) -> [f64; 5] {
 
 /// Chains that follow the density before moves do so after them, at step sizes at which a good part
 /// is refused. Errors: 40,000 independent chains, terms of deviation below 3, four standard errors,
-/// 0.06. Without the refusals moments are off by 0.17 and more.
+/// 0.06. Without the refusals second moments would be off by 0.3 and more: leapfrog steps of size `s`
+/// alone stretch a variance `v` by `1 / (1 - s²/(4 v))`, and the narrow direction here has 0.255.
 #[test]
 fn adjusted_moves_leave_the_density_as_it_is() {
     let mean = [0.5, -1.0];
     let expected =
         [mean[0], mean[1], 1.44 + 0.25, 1.2 * 0.7 + mean[0] * mean[1], 0.49 + 0.36 + 1.0];
-    for (kernel, size) in [(Kernel::Mala, 1.0), (Kernel::Hmc { leapfrog: 4 }, 0.7)] {
+    for (kernel, size) in [(Kernel::Mala, 1.0), (Kernel::Hmc { leapfrog: 4 }, 0.9)] {
         let (x, acceptance) = walk(&gaussian(), kernel, size, 12, 40_000);
-        assert!((0.3..0.9).contains(&acceptance), "{kernel:?} {acceptance}");
+        assert!((0.3..0.95).contains(&acceptance), "{kernel:?} {acceptance}");
         for (found, expected) in moments(&x).into_iter().zip(expected) {
             assert!((found - expected).abs() < 0.06, "{kernel:?}: {found} {expected}");
         }
