@@ -39,13 +39,16 @@ impl Add for Work {
 }
 
 impl Problem<AnyModel> {
-    /// The work of one step: every row and every sample once, forward and backward.
+    /// The work of one step: every row and every sample once, forward and backward; chains, which take
+    /// the place of samples, also where they look before they come to rest.
     pub fn work(&self, batching: &Batching) -> Work {
         let Batching { batch, samples, .. } = *batching;
         let points = match &self.model {
             AnyModel::Density(_) => batch.saturating_add(samples),
             AnyModel::Conditional(_) => batch.saturating_mul(samples.saturating_add(1)),
         };
+        let looks = self.objective.mcmc().map_or(0, |mcmc| mcmc.points(samples));
+        let points = points.saturating_add(looks);
         Work { energies: points, gradients: points }
     }
 }

@@ -64,10 +64,10 @@ impl Cost {
         let carried = 4 * problem.carried_words();
         let shared = shared + kept + carried;
         let per_thread = per_thread + carried;
-        let of_chains = problem.objective.mcmc().map_or(0.0, |mcmc| {
-            let points = mcmc.evaluations(plan.samples(), plan.batch()).points as f64;
-            4.0 * parameters as f64 * points
-        });
+        let of_chains = problem
+            .objective
+            .mcmc()
+            .map_or(0.0, |mcmc| 4.0 * parameters as f64 * mcmc.points(plan.samples()) as f64);
         let memory_bytes = shared + per_thread * threads as u64;
         Self {
             rows,

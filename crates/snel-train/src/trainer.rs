@@ -322,19 +322,14 @@ impl Trainer<'_> {
     /// the record.
     fn sample(&self, update: &Update, b: f64, step_size: f64, seconds: f64) -> StepSample {
         let s = &update.statistics;
-        let mcmc = self.problem.objective.mcmc();
-        let (points, weighed, walked) = match mcmc {
-            Some(mcmc) => {
-                let evaluations = mcmc.evaluations(s.chains, s.rows);
-                let (contrast, acceptance) = (s.contrast(), s.acceptance());
-                let walked = Walked { contrast, acceptance, step_size };
-                (evaluations.points + evaluations.parameters, None, Some(walked))
-            }
-            None => {
-                let (bound, log_z) = (s.bound(b), b + s.residual());
-                let weighed = Weighed { bound, log_z, ess_fraction: s.ess_fraction() };
-                (s.rows + s.samples, Some(weighed), None)
-            }
+        let (points, weighed, walked) = if let Some(mcmc) = self.problem.objective.mcmc() {
+            let (contrast, acceptance) = (s.contrast(), s.acceptance());
+            let walked = Walked { contrast, acceptance, step_size };
+            (s.rows + s.chains + mcmc.points(s.chains), None, Some(walked))
+        } else {
+            let (bound, log_z) = (s.bound(b), b + s.residual());
+            let weighed = Weighed { bound, log_z, ess_fraction: s.ess_fraction() };
+            (s.rows + s.samples, Some(weighed), None)
         };
         let gradient_norm = update.applied.gradient_norm;
         StepSample { weighed, walked, gradient_norm, points: points as f64, seconds }

@@ -57,15 +57,6 @@ pub enum Kernel {
     },
 }
 
-/// What a step evaluates: counts of points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Evaluations {
-    /// The energy and its gradient with respect to the point, by chains on the move.
-    pub points: u64,
-    /// The energy and its gradient with respect to the parameters.
-    pub parameters: u64,
-}
-
 impl Mcmc {
     /// The chains that persist, if they do.
     pub fn persistent(&self) -> Option<Persistent> {
@@ -75,8 +66,9 @@ impl Mcmc {
         }
     }
 
-    /// What a step of `chains` chains and `rows` rows evaluates.
-    pub fn evaluations(&self, chains: u64, rows: u64) -> Evaluations {
+    /// Points at which `chains` chains look at the energy and its gradient in a step, before the gradient
+    /// is taken where they come to.
+    pub fn points(&self, chains: u64) -> u64 {
         let moves = u64::from(self.moves);
         let of_a_chain = match self.kernel.leapfrog() {
             // Moves end where nothing need be known of the place.
@@ -84,7 +76,7 @@ impl Mcmc {
             // Where a chain starts; from then on a move knows its place.
             Some(leapfrog) => 1 + moves * u64::from(leapfrog),
         };
-        Evaluations { points: chains.saturating_mul(of_a_chain), parameters: chains + rows }
+        chains.saturating_mul(of_a_chain)
     }
 
     /// The step size after a step of mean acceptance `acceptance` that was update number `update`,

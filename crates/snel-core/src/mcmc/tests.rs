@@ -252,3 +252,30 @@ fn adaptation_finds_the_acceptance() {
         assert_eq!(fixed.adapted(0.3, 0, 0.0), 0.3);
     }
 }
+
+/// Chains look at as many points as the ledger of a run says.
+#[test]
+fn chains_look_as_often_as_planned() {
+    struct Counting(Known, u64);
+    impl Target for Counting {
+        fn evaluate(&mut self, places: &mut Places) {
+            self.1 += places.value.len() as u64;
+            self.0.evaluate(places);
+        }
+    }
+    for (kernel, expected) in [
+        (Kernel::Ula { noise: 1.0 }, 5 * 4),
+        (Kernel::Mala, 5 * (4 + 1)),
+        (Kernel::Hmc { leapfrog: 3 }, 5 * (4 * 3 + 1)),
+    ] {
+        let mut target = Counting(Known(gaussian()), 0);
+        let mut walkers = Walkers::new(2, 1, 5);
+        walkers.begin(5).fill(0.1);
+        let to = Move { kernel, size: 0.2, weights: &[1.0] };
+        for number in 0..4 {
+            walkers.advance(&mut target, to, |i| draws_of_move(SEED, 2, 0, i as u64, number));
+        }
+        let mcmc = Mcmc { start: Start::Data, kernel, moves: 4, step_size: 0.2, adapt: false };
+        assert_eq!((target.1, mcmc.points(5)), (expected, expected), "{kernel:?}");
+    }
+}

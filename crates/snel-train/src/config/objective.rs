@@ -186,12 +186,12 @@ impl Objective {
             let allowed = "allowed with kernel = \"hmc\"";
             check.unused("objective.leapfrog", "objective.kernel", allowed);
         }
-        if kernel != Kernel::Ula {
-            let allowed = "allowed with kernel = \"ula\"";
-            check.unused("objective.noise", "objective.kernel", allowed);
-        } else {
+        if kernel == Kernel::Ula {
             let allowed = "allowed with kernel = \"mala\" or \"hmc\"";
             check.unused("objective.adapt", "objective.kernel", allowed);
+        } else {
+            let allowed = "allowed with kernel = \"ula\"";
+            check.unused("objective.noise", "objective.kernel", allowed);
         }
         if start != Start::Persistent {
             for key in ["objective.buffer", "objective.reinit"] {
