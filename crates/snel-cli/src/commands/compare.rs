@@ -24,6 +24,9 @@ fn print(comparison: &Comparison) {
         let settings = run.settings.iter().map(|(key, value)| format!("{key} = {value}"));
         let settings = settings.collect::<Vec<_>>().join(", ");
         out(format!("{}  {}  {settings}", i + 1, run.path.display()).trim_end());
+        if run.b_refitted {
+            out("   b refitted before every validation: the objective does not train it");
+        }
     }
     out("\nSpent by steps, and the final evaluation; nats a row, standardised, 95 % intervals");
     let head = ["run", "steps", "energies", "gradients", "seconds", "likelihood", "over rows"];

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::CompareError;
-use crate::config::{Config, Split};
+use crate::config::{Config, ObjectiveKind, Split};
 use crate::file::FileError;
 use crate::metrics::{Record, Spent, ValidationRecord};
 use crate::run_folder::{RunFolder, keys_of_steps};
@@ -53,6 +53,8 @@ pub(super) struct Account {
     pub(super) name: String,
     pub(super) settings: BTreeMap<String, String>,
     pub(super) evaluated: Option<Evaluated>,
+    /// Its objective does not train `b`.
+    pub(super) b_refitted: bool,
     /// There are validations without a ledger.
     pub(super) older: bool,
     /// After each validation; never empty.
@@ -69,7 +71,14 @@ impl Account {
             return Err(CompareError::NoLedger(path.to_path_buf()));
         }
         let evaluated = evaluated(&folder)?;
-        Ok(Self { settings: settings(&config), name: config.name, evaluated, older, standings })
+        Ok(Self {
+            settings: settings(&config),
+            b_refitted: config.objective.kind == ObjectiveKind::Mcmc,
+            name: config.name,
+            evaluated,
+            older,
+            standings,
+        })
     }
 
     pub(super) fn now(&self) -> Standing {

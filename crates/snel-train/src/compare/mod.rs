@@ -92,6 +92,8 @@ pub struct Entry {
     pub path: PathBuf,
     /// Its settings where the runs differ.
     pub settings: BTreeMap<String, String>,
+    /// Its objective does not train `b`: it was refitted to samples of its own before every validation.
+    pub b_refitted: bool,
     /// Where it is now.
     pub now: Standing,
     /// Its final evaluation, if it has one.
@@ -134,6 +136,7 @@ pub fn compare(folders: &[PathBuf]) -> Result<Comparison, CompareError> {
     let entry = |(path, account): (&PathBuf, Account)| Entry {
         path: path.clone(),
         now: account.now(),
+        b_refitted: account.b_refitted,
         settings: account.settings.into_iter().filter(|(k, _)| differing.contains(k)).collect(),
         name: account.name,
         evaluated: account.evaluated,
