@@ -42,6 +42,12 @@ pub enum Stream {
     StartB = 10,
     /// Chains of annealed importance sampling.
     Anneal = 11,
+    /// Noise of the samples of `q(z|x)` in training steps.
+    Posterior = 12,
+    /// Grey values of images that become 0 or 1.
+    Binarise = 13,
+    /// Rows drawn from `p(x|z)` for the user.
+    Decode = 14,
 }
 
 /// A key: the seed and the stream. Copy it freely.

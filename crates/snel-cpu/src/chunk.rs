@@ -3,6 +3,8 @@
 //! For each tile: make the points, run the energy forward, turn each energy into a cotangent, run
 //! backward while the activations are still warm. Nothing outlives the tile but the gradient.
 
+mod latent;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -113,7 +115,6 @@ impl Workspace {
         sums: &mut Sums,
     ) -> Result<(), EngineError> {
         let mut tally = Tally::default();
-        self.b_gradient = 0.0;
         let side = match plan.chunk(index) {
             Chunk::Rows(range) => {
                 for tile in tiles(range) {
@@ -123,20 +124,41 @@ impl Workspace {
                 Side::Rows
             }
             Chunk::Samples(range) => {
-                let set = SampleSet { stream: Stream::Proposal, step: plan.step };
-                for tile in tiles(range) {
-                    self.draw(shared, set, tile);
-                    self.sample_tile(shared, parameters, plan, &mut tally);
-                }
+                self.samples(shared, parameters, plan, range, &mut tally, |_, _| ());
                 Side::Samples
             }
         };
+        sums.add_chunk(side, self.take_gradient(), &tally);
+        Ok(())
+    }
+
+    /// Gathers the gradient of the proposal samples `range` of a step; `then` is shown the points of
+    /// each tile and their cotangents.
+    pub(crate) fn samples(
+        &mut self,
+        shared: &Shared,
+        parameters: Parameters<'_>,
+        plan: &StepPlan,
+        range: Range<u64>,
+        tally: &mut Tally,
+        mut then: impl FnMut(&Tile, &[f32]),
+    ) {
+        let set = SampleSet { stream: Stream::Proposal, step: plan.step };
+        for tile in tiles(range) {
+            self.draw(shared, set, tile);
+            self.sample_tile(shared, parameters, plan, tally);
+            then(&self.tile, &self.cotangents[..self.tile.len()]);
+        }
+    }
+
+    /// The gradient gathered so far, flat; it starts again at zero.
+    pub(crate) fn take_gradient(&mut self) -> &[f32] {
         self.network.take_gradient(&mut self.gradient);
         if let Some(b) = self.gradient.last_mut() {
             *b = self.b_gradient as f32;
         }
-        sums.add_chunk(side, &self.gradient, &tally);
-        Ok(())
+        self.b_gradient = 0.0;
+        &self.gradient
     }
 
     /// Energies and log-densities of row-major points.

@@ -32,6 +32,8 @@ pub(crate) struct Network {
     through_stride: usize,
     /// Gradient of a quadratic energy.
     quadratic_gradient: Vec<f32>,
+    /// Sums that nobody asks for.
+    spare: Buffer,
 }
 
 impl Network {
@@ -40,7 +42,7 @@ impl Network {
         let (layers, output_offset) = energy.layers();
         let (activation, residual) = match energy {
             Energy::Mlp { activation, residual, .. } => (*activation, *residual),
-            Energy::Quadratic { .. } => (Activation::Relu, false), // has no layers
+            Energy::Quadratic { .. } | Energy::Zero { .. } => (Activation::Relu, false), // no layers
         };
         let widest = layers.iter().map(|l| l.outputs).max().unwrap_or(0);
         let output_width = layers.last().map_or(energy.dim(), |l| l.outputs);
@@ -56,6 +58,7 @@ impl Network {
             through: residual.then(|| zeros(ROOM * stride(widest))),
             through_stride: stride(widest),
             quadratic_gradient: vec![0.0; coefficients],
+            spare: zeros(padded(energy.dim(), lanes)),
             energy: energy.clone(),
         }
     }
@@ -69,8 +72,12 @@ impl Network {
         energies: &mut [f32],
     ) {
         let n = tile.len();
-        if matches!(self.energy, Energy::Quadratic { .. }) {
-            return quadratic::energies(parameters, tile, &mut energies[..n]);
+        match self.energy {
+            Energy::Mlp { .. } => {}
+            Energy::Quadratic { .. } => {
+                return quadratic::energies(parameters, tile, &mut energies[..n]);
+            }
+            Energy::Zero { .. } => return energies[..n].fill(0.0),
         }
         for i in 0..self.layers.len() {
             let (before, rest) = self.layers.split_at_mut(i);
@@ -98,9 +105,13 @@ impl Network {
         cotangents: &[f32; ROOM],
     ) {
         let n = tile.len();
-        if matches!(self.energy, Energy::Quadratic { .. }) {
-            let gradient = &mut self.quadratic_gradient;
-            return quadratic::add_gradient(tile, &cotangents[..n], gradient);
+        match self.energy {
+            Energy::Mlp { .. } => {}
+            Energy::Quadratic { .. } => {
+                let gradient = &mut self.quadratic_gradient;
+                return quadratic::add_gradient(tile, &cotangents[..n], gradient);
+            }
+            Energy::Zero { .. } => return,
         }
         let last = self.layers.last().map_or(tile.rows(), Kept::output);
         let gradient = &mut self.output_gradient;
@@ -137,12 +148,40 @@ impl Network {
         }
     }
 
+    /// After [`Self::backward`]: the points' own cotangents, to `to`. The weights must have been
+    /// packed for that.
+    pub(crate) fn point_cotangents(
+        &mut self,
+        parameters: &[f32],
+        weights: &PackedWeights,
+        tile: &Tile,
+        cotangents: &[f32; ROOM],
+        to: RowsMut<'_>,
+    ) {
+        let n = tile.len();
+        if matches!(self.energy, Energy::Quadratic { .. }) {
+            return quadratic::point_cotangents(parameters, tile, &cotangents[..n], to);
+        }
+        let Some(kept) = self.layers.first() else {
+            // Linear in the points, or zero, as the weights then are.
+            for (to, c) in to.values.chunks_exact_mut(to.stride).zip(&cotangents[..n]) {
+                to.fill(0.0);
+                to.iter_mut().zip(&weights.output[..]).for_each(|(to, v)| *to = c * v);
+            }
+            return;
+        };
+        kept.input_cotangents(self.set, &weights.layers[0], n, to, &mut self.spare);
+    }
+
     /// Writes the gradient gathered so far to the flat vector `out` and starts again at zero.
     pub(crate) fn take_gradient(&mut self, out: &mut [f32]) {
-        if matches!(self.energy, Energy::Quadratic { .. }) {
-            out[..self.quadratic_gradient.len()].copy_from_slice(&self.quadratic_gradient);
-            self.quadratic_gradient.fill(0.0);
-            return;
+        match self.energy {
+            Energy::Mlp { .. } => {}
+            Energy::Quadratic { .. } => {
+                out[..self.quadratic_gradient.len()].copy_from_slice(&self.quadratic_gradient);
+                return self.quadratic_gradient.fill(0.0);
+            }
+            Energy::Zero { .. } => return,
         }
         for kept in &mut self.layers {
             kept.take_gradient(out, true);

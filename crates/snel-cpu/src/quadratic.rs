@@ -2,6 +2,7 @@
 
 use snel_core::energy::triangle;
 
+use crate::layer::RowsMut;
 use crate::tile::Tile;
 
 /// Number of coefficients in `dim` dimensions.
@@ -32,6 +33,31 @@ pub(crate) fn energies(parameters: &[f32], tile: &Tile, energies: &mut [f32]) {
             None => energies.iter_mut().zip(x).for_each(|(e, x)| *e += a * x),
             Some(y) => {
                 energies.iter_mut().zip(x.iter().zip(y)).for_each(|(e, (x, y))| *e += a * x * y);
+            }
+        }
+    });
+}
+
+/// Writes the cotangents of the points to `to`, given those of their energies.
+pub(crate) fn point_cotangents(
+    parameters: &[f32],
+    tile: &Tile,
+    cotangents: &[f32],
+    to: RowsMut<'_>,
+) {
+    for row in to.values.chunks_exact_mut(to.stride).take(cotangents.len()) {
+        row.fill(0.0);
+    }
+    monomials(tile.dim(), |index, factor, i, j| {
+        let a = parameters[index] * factor;
+        for (t, c) in cotangents.iter().enumerate() {
+            let row = &mut to.values[t * to.stride..][..to.stride];
+            match j {
+                None => row[i] += a * c,
+                Some(j) => {
+                    row[i] += a * c * tile.coordinate(j)[t];
+                    row[j] += a * c * tile.coordinate(i)[t];
+                }
             }
         }
     });
