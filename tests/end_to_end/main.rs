@@ -18,4 +18,5 @@ mod snel;
 mod stuck;
 mod study;
 mod unbreakable;
+mod vae;
 mod watching;

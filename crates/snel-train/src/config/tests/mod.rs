@@ -2,6 +2,7 @@
 
 mod conditional;
 mod fuzz;
+mod latent;
 mod load;
 mod messages;
 mod round_trip;
