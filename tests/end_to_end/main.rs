@@ -19,4 +19,5 @@ mod snel;
 mod stuck;
 mod study;
 mod unbreakable;
+mod vae;
 mod watching;

@@ -502,6 +502,9 @@ pub(crate) struct SampleArgs {
     /// Steps of Metropolis-adjusted Langevin dynamics on the chosen points
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     pub(crate) langevin: u32,
+    /// Of a vae: means of p(x|z) instead of draws from it, for each drawn z
+    #[arg(long)]
+    pub(crate) means: bool,
     /// Step size of the Langevin dynamics [default: adapted in the first half of the steps]
     #[arg(long, value_name = "EPSILON", requires = "langevin", allow_negative_numbers = true)]
     pub(crate) step_size: Option<f64>,

@@ -204,6 +204,10 @@ fn classify(error: &RunError) -> (Option<String>, Exit) {
         RunError::Kind { found: "conditional" } => {
             (Some("`snel predict` is for conditional models".to_owned()), Exit::Usage)
         }
+        RunError::Kind { found: "vae" } => (
+            Some("of a vae, `snel eval`, `snel sample` and `snel plot` make use".to_owned()),
+            Exit::Usage,
+        ),
         RunError::Kind { .. } => {
             (Some("`snel score` and `snel sample` are for density models".to_owned()), Exit::Usage)
         }
@@ -234,7 +238,7 @@ fn of_compute(error: &ComputeError) -> (Option<String>, Exit) {
         ComputeError::Cuda(EngineOpenError::Engine(CudaError::Sizes { .. })) => {
             (None, Exit::Failed)
         }
-        ComputeError::Conditional(_) => {
+        ComputeError::CpuOnly { .. } => {
             (Some("use `--device cpu`; the kernels are for density models".into()), Exit::Usage)
         }
         ComputeError::Chains(_) => {

@@ -31,6 +31,11 @@ pub enum Energy {
         /// Values of a point, `D`.
         dim: usize,
     },
+    /// `E = 0`, without parameters: the base density as it is.
+    Zero {
+        /// Values of a point, `D`.
+        dim: usize,
+    },
 }
 
 /// A hidden layer's place in the flat vector.
@@ -52,7 +57,7 @@ impl Energy {
     /// Values of a point, `D`.
     pub fn dim(&self) -> usize {
         match self {
-            Self::Mlp { dim, .. } | Self::Quadratic { dim } => *dim,
+            Self::Mlp { dim, .. } | Self::Quadratic { dim } | Self::Zero { dim } => *dim,
         }
     }
 
@@ -64,7 +69,7 @@ impl Energy {
         let sound = |size: usize| (1..=1 << 20).contains(&size);
         let deep = match self {
             Self::Mlp { widths, .. } => widths.len() <= 1024 && widths.iter().all(|&w| sound(w)),
-            Self::Quadratic { .. } => true,
+            Self::Quadratic { .. } | Self::Zero { .. } => true,
         };
         if deep && sound(self.dim()) { Ok(()) } else { Err(DensityError("sizes out of range")) }
     }
@@ -92,11 +97,12 @@ impl Energy {
                 ("energy.precision".to_owned(), vec![dim * (dim + 1) / 2], SegmentKind::Weight),
                 ("energy.linear".to_owned(), vec![*dim], SegmentKind::Bias),
             ],
+            Self::Zero { .. } => Vec::new(),
         }
     }
 
     /// The hidden layers of a perceptron with their offsets, and the offset of the output weight.
-    /// A quadratic energy has none; its precision starts at 0.
+    /// Other energies have none; the precision of a quadratic one starts at 0.
     pub fn layers(&self) -> (Vec<Layer>, usize) {
         let Self::Mlp { dim, widths, residual, .. } = self else { return (Vec::new(), 0) };
         let (mut layers, mut inputs, mut offset) = (Vec::new(), *dim, 0);
@@ -144,7 +150,7 @@ impl Energy {
                     parameters[triangle(i, i)] = 1.0;
                 }
             }
-            Self::Quadratic { .. } => {}
+            Self::Quadratic { .. } | Self::Zero { .. } => {}
         }
         parameters
     }

@@ -15,6 +15,8 @@ pub enum SegmentKind {
     Weight,
     /// Biases and linear terms, without weight decay.
     Bias,
+    /// What training leaves as it is.
+    Constant,
     /// The log-normaliser `b`: never decayed, with a learning rate of its own.
     LogNormaliser,
 }
@@ -30,6 +32,8 @@ pub struct Segment {
     pub shape: Vec<usize>,
     /// What it holds.
     pub kind: SegmentKind,
+    /// It belongs to the energy of a latent space, which has a learning rate of its own.
+    pub of_prior: bool,
 }
 
 impl Segment {
@@ -41,6 +45,11 @@ impl Segment {
     /// True if the segment holds no value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// False if training leaves the segment as it is.
+    pub fn is_trained(&self) -> bool {
+        self.kind != SegmentKind::Constant
     }
 
     /// Indices of the segment in the flat vector.
@@ -73,9 +82,15 @@ impl Layout {
     }
 
     fn push(&mut self, name: String, shape: Vec<usize>, kind: SegmentKind) {
-        let segment = Segment { name, offset: self.len, shape, kind };
+        let segment = Segment { name, offset: self.len, shape, kind, of_prior: false };
         self.len += segment.len();
         self.segments.push(segment);
+    }
+
+    /// The same with the segments before `end` as those of the energy of a latent space.
+    pub(crate) fn with_prior(mut self, end: usize) -> Self {
+        self.segments.iter_mut().for_each(|segment| segment.of_prior = segment.offset < end);
+        self
     }
 
     /// All segments in order.

@@ -23,6 +23,8 @@ pub struct Optim {
     pub lr: f64,
     /// Learning rate of `b`.
     pub b_lr: f64,
+    /// Learning rate of the energy of a latent space; `lr` is then that of encoder and decoder.
+    pub latent_lr: f64,
     /// Decoupled decay of weights: they shrink by `lr * weight_decay` a step. Zero is plain Adam.
     pub weight_decay: f64,
     /// Decay of the running mean of gradients.
@@ -43,6 +45,7 @@ impl Default for Optim {
         Self {
             lr: 1e-3,
             b_lr: 1e-3,
+            latent_lr: 1e-3,
             weight_decay: 0.0,
             beta1: 0.9,
             beta2: 0.999,
@@ -120,11 +123,15 @@ impl Optim {
             _ => 1.0,
         };
         let constants = self.constants(state.step, state.updates + 1);
+        let latent_lr = self.schedule.factor(state.step) * self.latent_lr;
         state.step += 1;
         state.updates += 1;
         let Constants { lr, b_lr, .. } = constants;
         let adam = Adam(constants);
         for segment in layout.segments() {
+            if !segment.is_trained() {
+                continue;
+            }
             let range = segment.range();
             let p = &mut state.parameters[range.clone()];
             let m = &mut state.first_moment[range.clone()];
@@ -133,6 +140,7 @@ impl Optim {
             if segment.kind == SegmentKind::LogNormaliser {
                 adam.update(p, m, v, &[gradient[b].clamp(-1.0, 1.0)], 1.0, b_lr, decay);
             } else {
+                let lr = if segment.of_prior { latent_lr } else { lr };
                 adam.update(p, m, v, &gradient[range], clip, lr, decay);
             }
         }
@@ -289,6 +297,27 @@ mod tests {
         Optim { weight_decay: 0.1, ..optim() }.update(&layout, &[0.0; 4], &mut state);
         assert!(state.parameters[0] < 1.0 && state.parameters[2] < 1.0);
         assert_eq!((state.parameters[1], state.parameters[3]), (1.0, 1.0));
+    }
+
+    /// The energy of a latent space moves by its own rate, and what is constant not at all.
+    #[test]
+    fn segments_have_rates() {
+        let tensor = |name: &str, kind| (name.to_owned(), vec![1], kind);
+        let layout = Layout::of(vec![
+            tensor("energy", SegmentKind::Weight),
+            tensor("encoder", SegmentKind::Weight),
+            tensor("decoder", SegmentKind::Constant),
+        ])
+        .with_prior(1);
+        let mut state = State::new(vec![1.0; 4]);
+        Optim { latent_lr: 0.02, weight_decay: 0.1, ..optim() }.update(
+            &layout,
+            &[1.0, 1.0, 0.0, 0.0],
+            &mut state,
+        );
+        for (p, expected) in state.parameters.iter().zip([0.978, 0.89, 1.0, 1.0]) {
+            assert!((p - expected).abs() < 1e-6, "{:?}", state.parameters);
+        }
     }
 
     /// With epsilon large, Adam's step is proportional to the gradient, so clipping shows.

@@ -44,6 +44,12 @@ pub enum Stream {
     Anneal = 11,
     /// Chains of maximum likelihood by Markov chains: their first places, starts and moves.
     Chains = 12,
+    /// Noise of the samples of `q(z|x)` in training steps.
+    Posterior = 13,
+    /// Grey values of images that become 0 or 1.
+    Binarise = 14,
+    /// Rows drawn from `p(x|z)` for the user.
+    Decode = 15,
 }
 
 /// A key: the seed and the stream. Copy it freely.

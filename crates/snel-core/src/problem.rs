@@ -1,5 +1,9 @@
 //! What is trained: the model and everything that a step depends on besides the state.
 
+mod kinds;
+
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::conditional::ConditionalModel;
@@ -10,6 +14,7 @@ use crate::mcmc::Persistent;
 use crate::objective::Objective;
 use crate::optim::Optim;
 use crate::state::State;
+use crate::vae::VaeModel;
 
 /// The base density `d(x)` that the energy tilts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,21 +114,33 @@ impl Parametric for Model {
 }
 
 /// A model of any kind, in files and where kinds are told apart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum AnyModel {
     /// `p(x)`.
     Density(Model),
     /// `p(y|x)`.
     Conditional(ConditionalModel),
+    /// `p(x) = ∫ p(x|z) p(z) dz`.
+    Vae(VaeModel),
 }
 
 impl AnyModel {
+    /// Its kind, as users name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Density(_) => "density",
+            Self::Conditional(_) => "conditional",
+            Self::Vae(_) => "vae",
+        }
+    }
+
     /// Values of a row.
     pub fn dim(&self) -> usize {
         match self {
             Self::Density(model) => model.dim(),
             Self::Conditional(model) => model.dim(),
+            Self::Vae(model) => model.inputs,
         }
     }
 
@@ -135,14 +152,16 @@ impl AnyModel {
         match self {
             Self::Density(model) => model.check(),
             Self::Conditional(model) => model.check(),
+            Self::Vae(model) => model.check(),
         }
     }
 
-    /// The base density.
+    /// The base density; of a variational auto-encoder, that of `z`.
     pub fn base(&self) -> &Base {
         match self {
             Self::Density(model) => &model.base,
             Self::Conditional(model) => &model.base,
+            Self::Vae(_) => &Base::Proposal,
         }
     }
 
@@ -150,6 +169,7 @@ impl AnyModel {
         match self {
             Self::Density(model) => model,
             Self::Conditional(model) => model,
+            Self::Vae(model) => model,
         }
     }
 }
@@ -188,6 +208,12 @@ impl From<ConditionalModel> for AnyModel {
     }
 }
 
+impl From<VaeModel> for AnyModel {
+    fn from(model: VaeModel) -> Self {
+        Self::Vae(model)
+    }
+}
+
 /// A training problem.
 #[derive(Debug, Clone)]
 pub struct Problem<M = Model> {
@@ -201,18 +227,28 @@ pub struct Problem<M = Model> {
     pub seed: u32,
     /// Layout of the flat vector.
     pub layout: Layout,
+    /// First parameters, if they are not the model's own.
+    start: Option<Arc<[f32]>>,
 }
 
 impl<M: Parametric> Problem<M> {
     /// A problem whose layout follows from the model.
     pub fn new(model: M, objective: Objective, optim: Optim, seed: u32) -> Self {
         let layout = model.layout();
-        Self { model, objective, optim, seed, layout }
+        Self { model, objective, optim, seed, layout, start: None }
+    }
+
+    /// The same problem, begun at `parameters`; at the model's own if they are not as many.
+    #[must_use]
+    pub fn starting_at(mut self, parameters: Vec<f32>) -> Self {
+        self.start = (parameters.len() == self.layout.len()).then(|| parameters.into());
+        self
     }
 
     /// The state before the first step.
     pub fn initial_state(&self) -> State {
-        let mut state = State::new(self.model.initial_parameters(self.seed));
+        let own = || self.model.initial_parameters(self.seed);
+        let mut state = State::new(self.start.as_ref().map_or_else(own, |start| start.to_vec()));
         if let Some(mcmc) = self.objective.mcmc() {
             state.step_size = mcmc.step_size;
             let first = |chains| self.model.first_chains(self.seed, &chains);
@@ -238,6 +274,7 @@ impl<M: Parametric> Problem<M> {
 
     /// The same problem with its model as `model`: that of one kind, or of any.
     pub fn with_model<N: Parametric>(&self, model: N) -> Problem<N> {
-        Problem::new(model, self.objective, self.optim.clone(), self.seed)
+        let start = self.start.clone();
+        Problem { start, ..Problem::new(model, self.objective, self.optim.clone(), self.seed) }
     }
 }

@@ -217,9 +217,9 @@ impl Statistics {
         self.acceptance.value() / self.chains as f64
     }
 
-    /// Mean weight, `exp(-b) Ẑ`.
+    /// Mean weight, `exp(-b) Ẑ`; one without samples, for such a model is normalised at `b = 0`.
     pub fn mean_weight(&self) -> f64 {
-        self.weight.value() / self.samples as f64
+        if self.samples == 0 { 1.0 } else { self.weight.value() / self.samples as f64 }
     }
 
     /// `log Ẑ - b`, the residual of self-normalisation.
@@ -232,8 +232,11 @@ impl Statistics {
         self.mean_row() - b - self.mean_weight() + 1.0
     }
 
-    /// Effective sample size as a fraction of the samples.
+    /// Effective sample size as a fraction of the samples; one without any.
     pub fn ess_fraction(&self) -> f64 {
+        if self.samples == 0 {
+            return 1.0;
+        }
         let (s, s2) = (self.weight.value(), self.weight_squared.value());
         if s2 > 0.0 { s * s / s2 / self.samples as f64 } else { 0.0 }
     }

@@ -46,6 +46,10 @@ impl Problem<AnyModel> {
         let points = match &self.model {
             AnyModel::Density(_) => batch.saturating_add(samples),
             AnyModel::Conditional(_) => batch.saturating_mul(samples.saturating_add(1)),
+            // Of `p(x, z)` at the posterior's samples, of the prior at its own.
+            AnyModel::Vae(model) => {
+                batch.saturating_mul(model.posterior_samples).saturating_add(samples)
+            }
         };
         let looks = self.objective.mcmc().map_or(0, |mcmc| mcmc.points(samples));
         let points = points.saturating_add(looks);

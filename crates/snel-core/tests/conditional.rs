@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use snel_core::activation::Activation;
 use snel_core::conditional::{
-    ConditionalEngine, ConditionalModel, ConditionalProposal, Defensive, FLOOR, Mixture,
-    MixtureLoss, MixtureNetwork, Networks, Perceptron, RowSamples,
+    ConditionalEngine, ConditionalModel, ConditionalProposal, Defensive, MixtureLoss,
+    MixtureNetwork, Networks, RowSamples,
 };
 use snel_core::density::{Affine, Density, Draws, Scale};
 use snel_core::engine::{Engine, SampleSet, Scored};
 use snel_core::lse::LogWeights;
+use snel_core::mixture::{FLOOR, Mixture};
 use snel_core::objective::Objective;
 use snel_core::optim::Optim;
+use snel_core::perceptron::Perceptron;
 use snel_core::philox::{Key, Stream};
 use snel_core::plan::{Batching, StepPlan};
 use snel_core::problem::{Base, Problem};
@@ -155,7 +157,7 @@ fn offset(p: &[f64], nets: &Networks, h: &[f64]) -> Vec<f64> {
 }
 
 fn mixture(p: &[f64], nets: &Networks, model: &ConditionalModel, x: &[f64]) -> Mixture {
-    let mut mixture = Mixture::new(model.mixture().unwrap(), TARGETS);
+    let mut mixture = model.mixture().unwrap().mixture(TARGETS);
     let outputs = run(p, nets.proposal.as_ref().unwrap(), x, None);
     mixture.set(outputs.iter().copied());
     mixture
@@ -374,7 +376,7 @@ fn a_mixture_is_normalised_and_sampled() {
         pretrain: 0,
         defensive: Some(Defensive { weight: 0.2, density }),
     };
-    let mut mixture = Mixture::new(&network, 1);
+    let mut mixture = network.mixture(1);
     mixture.set([0.3, -0.8, -1.0, 0.7, (0.3 - FLOOR).ln(), (0.6 - FLOOR).ln()].into_iter());
     let step = 1e-3;
     let (mut total, mut entropy) = (0.0, 0.0);

@@ -4,6 +4,7 @@
 //! backward while the activations are still warm. Nothing outlives the tile but the gradient.
 
 mod chains;
+mod latent;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,6 +55,11 @@ impl<'a> Parameters<'a> {
     pub(crate) fn new(state: &'a State, packed: &'a PackedWeights) -> Self {
         let State { parameters, chains, step_size, .. } = state;
         Self { flat: parameters, packed, chains, step_size: *step_size }
+    }
+
+    /// Of an objective without chains.
+    pub(crate) fn without_chains(flat: &'a [f32], packed: &'a PackedWeights) -> Self {
+        Self { flat, packed, chains: &[], step_size: 0.0 }
     }
 
     fn b(self) -> f64 {
@@ -134,7 +140,6 @@ impl Workspace {
         sums: &mut Sums,
     ) -> Result<(), EngineError> {
         let mut tally = Tally::default();
-        self.b_gradient = 0.0;
         let side = match plan.chunk(index) {
             Chunk::Rows(range) => {
                 for tile in tiles(range) {
@@ -144,30 +149,54 @@ impl Workspace {
                 Side::Rows
             }
             Chunk::Samples(range) => {
-                let set = SampleSet { stream: Stream::Proposal, step: plan.step };
-                for tile in tiles(range) {
-                    if let Some(mcmc) = shared.problem.objective.mcmc() {
-                        self.start_chains(shared, parameters, plan, &mcmc, tile.clone())?;
-                        self.chain_tile(shared, parameters, plan, &mcmc, tile, &mut tally);
+                if let Some(mcmc) = shared.problem.objective.mcmc() {
+                    for tile in tiles(range) {
+                        self.chain_tile(shared, parameters, plan, &mcmc, tile, &mut tally)?;
                         if mcmc.persistent().is_some() {
                             let places = (0..self.tile.len()).flat_map(|t| self.tile.point(t));
                             sums.carry(index, places);
                         }
-                    } else {
-                        self.draw(shared, set, tile);
-                        self.sample_tile(shared, parameters, plan, &mut tally);
                     }
+                } else {
+                    self.samples(shared, parameters, plan, range, &mut tally, |_, _| ());
                 }
                 Side::Samples
             }
         };
+        if !shared.problem.objective.trains_b() {
+            self.b_gradient = 0.0;
+        }
+        sums.add_chunk(side, self.take_gradient(), &tally);
+        Ok(())
+    }
+
+    /// Gathers the gradient of the proposal samples `range` of a step; `then` is shown the points of
+    /// each tile and their cotangents.
+    pub(crate) fn samples(
+        &mut self,
+        shared: &Shared,
+        parameters: Parameters<'_>,
+        plan: &StepPlan,
+        range: Range<u64>,
+        tally: &mut Tally,
+        mut then: impl FnMut(&Tile, &[f32]),
+    ) {
+        let set = SampleSet { stream: Stream::Proposal, step: plan.step };
+        for tile in tiles(range) {
+            self.draw(shared, set, tile);
+            self.sample_tile(shared, parameters, plan, tally);
+            then(&self.tile, &self.cotangents[..self.tile.len()]);
+        }
+    }
+
+    /// The gradient gathered so far, flat; it starts again at zero.
+    pub(crate) fn take_gradient(&mut self) -> &[f32] {
         self.network.take_gradient(&mut self.gradient);
         if let Some(b) = self.gradient.last_mut() {
-            let trained = shared.problem.objective.trains_b();
-            *b = if trained { self.b_gradient as f32 } else { 0.0 };
+            *b = self.b_gradient as f32;
         }
-        sums.add_chunk(side, &self.gradient, &tally);
-        Ok(())
+        self.b_gradient = 0.0;
+        &self.gradient
     }
 
     /// Energies and log-densities of row-major points.

@@ -97,6 +97,12 @@ impl Sampler {
         tile.set_point(t, point.iter().map(|&x| x as f32));
     }
 
+    /// Standard normals alone, `n` samples of them: `D x T`, rows [`TILE`] apart.
+    pub(crate) fn noise(&mut self, source: Source, n: usize) -> &[f64] {
+        self.normals(source, 0, n);
+        &self.z_dt
+    }
+
     /// Standard normals of `n` samples, four a block from block `first_block` on.
     fn normals(&mut self, source: Source, first_block: u32, n: usize) {
         let Source { key, step, first } = source;

@@ -4,8 +4,8 @@ use snel_core::energy::Layer;
 
 use crate::buffer::{Buffer, stride, zeros};
 use crate::instruction_set::InstructionSet;
-use crate::layer::{Rows, WeightGradient};
-use crate::packed::padded;
+use crate::layer::{Backward, Rows, RowsMut, WeightGradient};
+use crate::packed::{PackedLayer, padded};
 use crate::tile::ROOM;
 
 /// Outputs and slopes of one tile, and the gradient of one chunk so far.
@@ -53,6 +53,28 @@ impl Kept {
             if self.transposed { (input, cotangent) } else { (cotangent, input) };
         let gradient = &mut self.weight_gradient;
         set.run(WeightGradient { n, columns, height, rows, width, gradient });
+    }
+
+    /// Once the cotangents are in the place of the slopes: writes those of the input of the first `n`
+    /// points to `to`, through `weights`. `spare` is as wide as the input, padded.
+    pub(crate) fn input_cotangents(
+        &self,
+        set: InstructionSet,
+        weights: &PackedLayer,
+        n: usize,
+        to: RowsMut<'_>,
+        spare: &mut [f32],
+    ) {
+        // What is multiplied by slopes elsewhere is taken as it is.
+        to.values.fill(1.0);
+        set.run(Backward {
+            n,
+            layer: weights,
+            cotangent: Rows { values: &self.slope, stride: self.stride },
+            below: to,
+            below_bias: spare,
+            through: None,
+        });
     }
 
     /// Writes the gradient gathered so far to the flat vector `out`, that of the bias only if there

@@ -9,11 +9,12 @@
 //! `network` runs a `tile` forward and backward, `layer` does the work of one layer on the `packed`
 //! weights, `chunk::chains` moves points where the objective has chains, `kernel` holds the two inner products, `math` the activations. `instruction_set` says
 //! for which vectors all of this is compiled, `peak` measures what the machine could do at best.
-//! A conditional model has an engine of its own, `conditional`, on the same layers: `stack` is a
-//! network of them with any number of outputs.
+//! Conditional models and variational auto-encoders have engines of their own, `conditional` and
+//! `vae`, on the same layers: `stack` is a network of them with any number of outputs.
 
 mod buffer;
 mod chunk;
+mod columns;
 mod conditional;
 mod crew;
 mod density;
@@ -33,9 +34,11 @@ mod quadratic;
 mod stack;
 mod team;
 mod tile;
+mod vae;
 
 pub use conditional::ConditionalCpuEngine;
 pub use crew::CpuError;
 pub use engine::CpuEngine;
 pub use instruction_set::InstructionSet;
 pub use peak::Peak;
+pub use vae::VaeCpuEngine;

@@ -30,10 +30,10 @@ pub(crate) struct Network {
     /// Only with residual layers: cotangents of a layer's outputs.
     through: Option<Buffer>,
     through_stride: usize,
-    /// Sums that nobody asks for.
-    spare: Buffer,
     /// Gradient of a quadratic energy.
     quadratic_gradient: Vec<f32>,
+    /// Sums that nobody asks for.
+    spare: Buffer,
 }
 
 impl Network {
@@ -42,7 +42,7 @@ impl Network {
         let (layers, output_offset) = energy.layers();
         let (activation, residual) = match energy {
             Energy::Mlp { activation, residual, .. } => (*activation, *residual),
-            Energy::Quadratic { .. } => (Activation::Relu, false), // has no layers
+            Energy::Quadratic { .. } | Energy::Zero { .. } => (Activation::Relu, false), // no layers
         };
         let widest = layers.iter().map(|l| l.outputs).max().unwrap_or(0);
         let output_width = layers.last().map_or(energy.dim(), |l| l.outputs);
@@ -57,8 +57,8 @@ impl Network {
             output_width,
             through: residual.then(|| zeros(ROOM * stride(widest))),
             through_stride: stride(widest),
-            spare: zeros(padded(widest.max(energy.dim()), lanes)),
             quadratic_gradient: vec![0.0; coefficients],
+            spare: zeros(padded(widest.max(energy.dim()), lanes)),
             energy: energy.clone(),
         }
     }
@@ -72,8 +72,12 @@ impl Network {
         energies: &mut [f32],
     ) {
         let n = tile.len();
-        if matches!(self.energy, Energy::Quadratic { .. }) {
-            return quadratic::energies(parameters, tile, &mut energies[..n]);
+        match self.energy {
+            Energy::Mlp { .. } => {}
+            Energy::Quadratic { .. } => {
+                return quadratic::energies(parameters, tile, &mut energies[..n]);
+            }
+            Energy::Zero { .. } => return energies[..n].fill(0.0),
         }
         for i in 0..self.layers.len() {
             let (before, rest) = self.layers.split_at_mut(i);
@@ -101,9 +105,13 @@ impl Network {
         cotangents: &[f32; ROOM],
     ) {
         let n = tile.len();
-        if matches!(self.energy, Energy::Quadratic { .. }) {
-            let gradient = &mut self.quadratic_gradient;
-            return quadratic::add_gradient(tile, &cotangents[..n], gradient);
+        match self.energy {
+            Energy::Mlp { .. } => {}
+            Energy::Quadratic { .. } => {
+                let gradient = &mut self.quadratic_gradient;
+                return quadratic::add_gradient(tile, &cotangents[..n], gradient);
+            }
+            Energy::Zero { .. } => return,
         }
         let last = self.layers.last().map_or(tile.rows(), Kept::output);
         let gradient = &mut self.output_gradient;
@@ -151,28 +159,21 @@ impl Network {
         to: RowsMut<'_>,
     ) {
         let n = tile.len();
-        if matches!(self.energy, Energy::Quadratic { .. }) {
-            return quadratic::point_gradients(parameters, tile, to);
-        }
+        let mut cotangents = [0.0; ROOM];
+        cotangents[..n].fill(1.0);
         for kept in &mut self.layers {
             clear_behind(&mut kept.slope, kept.stride, n);
         }
-        let Some(kept) = self.layers.last_mut() else {
-            for row in to.values.chunks_exact_mut(to.stride).take(n) {
-                row[..tile.dim()].copy_from_slice(&weights.output[..tile.dim()]);
-            }
-            return;
-        };
-        let mut cotangents = [0.0; ROOM];
-        cotangents[..n].fill(1.0);
-        let through = self.through.as_mut();
-        self.set.run(Top {
-            cotangents: &cotangents[..n + ROOM - TILE],
-            weight: &weights.output,
-            slope: RowsMut { values: &mut kept.slope, stride: kept.stride },
-            bias: &mut self.spare,
-            through: through.map(|values| RowsMut { values, stride: self.through_stride }),
-        });
+        if let Some(kept) = self.layers.last_mut() {
+            let through = self.through.as_mut();
+            self.set.run(Top {
+                cotangents: &cotangents[..n + ROOM - TILE],
+                weight: &weights.output,
+                slope: RowsMut { values: &mut kept.slope, stride: kept.stride },
+                bias: &mut self.spare,
+                through: through.map(|values| RowsMut { values, stride: self.through_stride }),
+            });
+        }
         for i in (1..self.layers.len()).rev() {
             let (before, rest) = self.layers.split_at_mut(i);
             let (kept, below) = (&rest[0], &mut before[i - 1]);
@@ -186,26 +187,44 @@ impl Network {
                 through: through.map(|values| RowsMut { values, stride: self.through_stride }),
             });
         }
-        let first = &self.layers[0];
-        // What is multiplied by slopes elsewhere is taken as it is.
-        to.values.fill(1.0);
-        self.set.run(Backward {
-            n,
-            layer: &weights.layers[0],
-            cotangent: Rows { values: &first.slope, stride: first.stride },
-            below: to,
-            below_bias: &mut self.spare,
-            through: None,
-        });
+        self.point_cotangents(parameters, weights, tile, &cotangents, to);
         self.spare.fill(0.0);
+    }
+
+    /// The last part of the way back: the points' own cotangents, to `to`. The weights must be packed
+    /// for the way to the points.
+    pub(crate) fn point_cotangents(
+        &mut self,
+        parameters: &[f32],
+        weights: &PackedWeights,
+        tile: &Tile,
+        cotangents: &[f32; ROOM],
+        to: RowsMut<'_>,
+    ) {
+        let n = tile.len();
+        if matches!(self.energy, Energy::Quadratic { .. }) {
+            return quadratic::point_cotangents(parameters, tile, &cotangents[..n], to);
+        }
+        let Some(kept) = self.layers.first() else {
+            // Linear in the points, or zero, as the weights then are.
+            for (to, c) in to.values.chunks_exact_mut(to.stride).zip(&cotangents[..n]) {
+                to.fill(0.0);
+                to.iter_mut().zip(&weights.output[..]).for_each(|(to, v)| *to = c * v);
+            }
+            return;
+        };
+        kept.input_cotangents(self.set, &weights.layers[0], n, to, &mut self.spare);
     }
 
     /// Writes the gradient gathered so far to the flat vector `out` and starts again at zero.
     pub(crate) fn take_gradient(&mut self, out: &mut [f32]) {
-        if matches!(self.energy, Energy::Quadratic { .. }) {
-            out[..self.quadratic_gradient.len()].copy_from_slice(&self.quadratic_gradient);
-            self.quadratic_gradient.fill(0.0);
-            return;
+        match self.energy {
+            Energy::Mlp { .. } => {}
+            Energy::Quadratic { .. } => {
+                out[..self.quadratic_gradient.len()].copy_from_slice(&self.quadratic_gradient);
+                return self.quadratic_gradient.fill(0.0);
+            }
+            Energy::Zero { .. } => return,
         }
         for kept in &mut self.layers {
             kept.take_gradient(out, true);

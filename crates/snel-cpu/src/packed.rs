@@ -5,8 +5,8 @@
 //! vectors. A weight `W` (outputs x inputs) is needed twice: forward, panels run over outputs
 //! (columns of `W^T`), backward over inputs (columns of `W`).
 
-use snel_core::conditional::Linear;
 use snel_core::energy::{Energy, Layer};
+use snel_core::perceptron::Linear;
 
 use crate::buffer::{Buffer, zeros};
 use crate::kernel::VECTORS;
@@ -36,10 +36,18 @@ pub(crate) struct PackedLayer {
 }
 
 impl PackedWeights {
-    /// Room for the weights of `energy`; for the way back to its points only if `to_points`.
-    pub(crate) fn new(energy: &Energy, lanes: usize, to_points: bool) -> Self {
+    /// Room for the weights of `energy`.
+    pub(crate) fn new(energy: &Energy, lanes: usize) -> Self {
+        Self::with_way_back(energy, lanes, false)
+    }
+
+    /// The same; for the way back to the points too if `to_points`.
+    pub(crate) fn with_way_back(energy: &Energy, lanes: usize, to_points: bool) -> Self {
         let (layers, output_offset) = energy.layers();
-        let output_width = layers.last().map_or(energy.dim(), |l| l.outputs);
+        let output_width = match energy {
+            Energy::Mlp { .. } => layers.last().map_or(energy.dim(), |l| l.outputs),
+            Energy::Quadratic { .. } | Energy::Zero { .. } => 0,
+        };
         let pack = |(i, layer): (usize, Layer)| {
             PackedLayer::new(Linear { layer, biased: true }, lanes, to_points || i > 0)
         };

@@ -38,19 +38,29 @@ pub(crate) fn energies(parameters: &[f32], tile: &Tile, energies: &mut [f32]) {
     });
 }
 
-/// Gradients with respect to the points of `tile`: `A x + h`.
-pub(crate) fn point_gradients(parameters: &[f32], tile: &Tile, to: RowsMut<'_>) {
-    let dim = tile.dim();
-    let linear = &parameters[dim * (dim + 1) / 2..][..dim];
-    for (d, h) in linear.iter().enumerate() {
-        let mut rows = to.values.chunks_exact_mut(to.stride).take(tile.len());
-        rows.by_ref().for_each(|row| row[d] = *h);
-        for j in 0..dim {
-            let a = parameters[triangle(d.max(j), d.min(j))];
-            let rows = to.values.chunks_exact_mut(to.stride);
-            rows.zip(tile.coordinate(j)).for_each(|(row, x)| row[d] += a * x);
-        }
+/// Writes the cotangents of the points to `to`, given those of their energies.
+pub(crate) fn point_cotangents(
+    parameters: &[f32],
+    tile: &Tile,
+    cotangents: &[f32],
+    to: RowsMut<'_>,
+) {
+    for row in to.values.chunks_exact_mut(to.stride).take(cotangents.len()) {
+        row.fill(0.0);
     }
+    monomials(tile.dim(), |index, factor, i, j| {
+        let a = parameters[index] * factor;
+        for (t, c) in cotangents.iter().enumerate() {
+            let row = &mut to.values[t * to.stride..][..to.stride];
+            match j {
+                None => row[i] += a * c,
+                Some(j) => {
+                    row[i] += a * c * tile.coordinate(j)[t];
+                    row[j] += a * c * tile.coordinate(i)[t];
+                }
+            }
+        }
+    });
 }
 
 /// Adds the cotangent-weighted gradients of the points of `tile`.

@@ -1,7 +1,7 @@
 //! A network with any number of outputs, linear or not: one tile forward and backward.
 
 use snel_core::activation::Activation;
-use snel_core::conditional::{Linear, Perceptron};
+use snel_core::perceptron::{Linear, Perceptron};
 
 use crate::buffer::{Buffer, zeros};
 use crate::instruction_set::InstructionSet;
@@ -136,16 +136,7 @@ impl Stack {
     /// The cotangents of the input, after [`Self::backward`].
     pub(crate) fn input_cotangents(&mut self, weights: &PackedStack, n: usize, to: RowsMut<'_>) {
         let Some(Layer { kept, .. }) = self.layers.first() else { return };
-        // What is multiplied by slopes elsewhere is taken as it is.
-        to.values.fill(1.0);
-        self.set.run(Backward {
-            n,
-            layer: &weights.layers[0],
-            cotangent: Rows { values: &kept.slope, stride: kept.stride },
-            below: to,
-            below_bias: &mut self.spare,
-            through: None,
-        });
+        kept.input_cotangents(self.set, &weights.layers[0], n, to, &mut self.spare);
     }
 
     /// Moves the sum of the cotangents of the first layer's pre-activations to `to`.

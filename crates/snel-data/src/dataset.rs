@@ -4,6 +4,7 @@
 //! training rows, and the scaled rows go as f32 to the stores of the parts. Memory stays below
 //! `memory_limit` plus a chunk; what does not fit is in unlinked files in the scratch folder.
 
+use crate::binarise::binarise;
 use crate::spill::{Spill, SpillWriter};
 use crate::store::{Store, StoreWriter};
 use crate::{DataError, Part, ReadOptions, Split, Standardise, Toy, Welford, open};
@@ -20,6 +21,8 @@ pub enum DataSource {
     File(PathBuf),
     /// One file a part.
     Files(Files),
+    /// Two files, of which the first has the validation rows last.
+    HeldOut(HeldOut),
     /// Points of a toy density, split by fractions.
     Toy {
         /// Its name, see [`Toy::names`].
@@ -43,6 +46,18 @@ pub struct Files {
     pub test: PathBuf,
 }
 
+/// Training and validation rows in one file, test rows in another; both with the same columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldOut {
+    /// Training rows, then validation rows.
+    pub train: PathBuf,
+    /// How many are validation rows.
+    pub valid_rows: u64,
+    /// Test rows.
+    pub test: PathBuf,
+}
+
 /// A data set to load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
@@ -60,6 +75,13 @@ pub struct DataSpec {
     /// Whether to scale columns to mean 0 and standard deviation 1 over the training rows.
     #[serde(default = "default_standardise")]
     pub standardise: bool,
+    /// Divides all values that are not standardised.
+    #[serde(default = "default_scale")]
+    pub scale: f64,
+    /// Turns values from 0 to 1, after scaling, into 0 or 1: each is the probability of a 1. What is
+    /// drawn hangs on the place of the value in the data alone ([`binarise`]).
+    #[serde(default)]
+    pub binarise: bool,
     /// Bytes of rows that may stay in memory.
     #[serde(default = "default_memory_limit")]
     pub memory_limit: u64,
@@ -73,13 +95,17 @@ fn default_standardise() -> bool {
     true
 }
 
+fn default_scale() -> f64 {
+    1.0
+}
+
 fn default_memory_limit() -> u64 {
     1 << 30
 }
 
 impl DataSpec {
     /// This source with the default of everything else: all columns, 0.8/0.1/0.1, seed 0,
-    /// standardised, 1 GiB.
+    /// standardised, not binarised, 1 GiB.
     pub fn new(source: DataSource) -> Self {
         Self {
             source,
@@ -87,6 +113,8 @@ impl DataSpec {
             fractions: default_fractions(),
             seed: 0,
             standardise: default_standardise(),
+            scale: default_scale(),
+            binarise: false,
             memory_limit: default_memory_limit(),
         }
     }
@@ -140,23 +168,25 @@ impl Dataset {
                 (columns, scales, parts, source)
             }
             DataSource::Files(files) => {
-                raw.read(&files.train, &spec.read)?;
-                let train_end = raw.rows;
-                raw.read(&files.valid, &spec.read)?;
-                let valid_end = raw.rows;
-                raw.read(&files.test, &spec.read)?;
-                if train_end < 2 {
-                    let (part, rows) = ("training", train_end);
-                    return Err(DataError::TooFewRows { rows, part, got: rows, least: 2 });
-                }
-                let part = |row| match row {
-                    row if row < train_end => Part::Train,
-                    row if row < valid_end => Part::Valid,
-                    _ => Part::Test,
-                };
-                let (columns, scales, parts) = build(spec, scratch_dir, raw, &part)?;
                 let Files { train, valid, test } = files;
+                raw.read(train, &spec.read)?;
+                let train_end = raw.rows;
+                raw.read(valid, &spec.read)?;
+                let valid_end = raw.rows;
+                raw.read(test, &spec.read)?;
+                let (columns, scales, parts) =
+                    in_order(spec, scratch_dir, raw, train_end, valid_end)?;
                 let source = [train, valid, test].map(|path| path.display().to_string()).join(", ");
+                (columns, scales, parts, source)
+            }
+            DataSource::HeldOut(HeldOut { train, valid_rows, test }) => {
+                raw.read(train, &spec.read)?;
+                let valid_end = raw.rows;
+                raw.read(test, &spec.read)?;
+                let train_end = valid_end.saturating_sub(*valid_rows);
+                let (columns, scales, parts) =
+                    in_order(spec, scratch_dir, raw, train_end, valid_end)?;
+                let source = [train, test].map(|path| path.display().to_string()).join(", ");
                 (columns, scales, parts, source)
             }
         };
@@ -228,6 +258,25 @@ impl<'a> RawWriter<'a> {
     }
 }
 
+/// Training rows up to number `train_end`, validation rows up to `valid_end`, then test rows.
+fn in_order(
+    spec: &DataSpec,
+    dir: &Path,
+    raw: RawWriter,
+    train_end: u64,
+    valid_end: u64,
+) -> Result<(Vec<String>, Standardise, [Store; 3]), DataError> {
+    if train_end < 2 {
+        let rows = valid_end;
+        return Err(DataError::TooFewRows { rows, part: "training", got: train_end, least: 2 });
+    }
+    build(spec, dir, raw, &|row| match row {
+        row if row < train_end => Part::Train,
+        row if row < valid_end => Part::Valid,
+        _ => Part::Test,
+    })
+}
+
 /// Scales from the training rows, and the scaled rows of each part.
 fn build(
     spec: &DataSpec,
@@ -247,7 +296,7 @@ fn build(
         })?;
         welford.finish(&columns)?
     } else {
-        Standardise::identity(columns.len())
+        Standardise::scaled(columns.len(), spec.scale).ok_or(DataError::Scale(spec.scale))?
     };
     // In memory the f64 rows take at most two thirds of the limit, so the f32 rows, half their
     // size, fit in the rest. Otherwise the memory is free again, a third of it for each part.
@@ -257,6 +306,9 @@ fn build(
     let mut narrow = vec![0.0f32; columns.len()];
     each_row(&raw, rows, columns.len(), dir, |number, row| {
         scales.apply(row);
+        if spec.binarise {
+            binarise(number, row, &columns)?;
+        }
         for ((narrow, &wide), column) in narrow.iter_mut().zip(&*row).zip(&columns) {
             *narrow = wide as f32;
             if !narrow.is_finite() {

@@ -162,6 +162,17 @@ pub enum DataError {
         /// The value or standard deviation that does not fit.
         value: f64,
     },
+    /// A value that should be a grey value is none.
+    #[error("column `{}` has the value {value}, which is not from 0 to 1", shown(column))]
+    NotGrey {
+        /// Name of the column.
+        column: String,
+        /// The value, scaled.
+        value: f64,
+    },
+    /// Values cannot be divided by this.
+    #[error("values cannot be divided by {0}: the scale must be finite and positive")]
+    Scale(f64),
     /// The file does not begin as its format does.
     #[error("`{}` is no {format} file: it begins with {found}", path.display())]
     WrongMagic {
@@ -335,6 +346,7 @@ impl DataError {
             Self::NotFinite { .. } | Self::Null { .. } => "fill or drop missing values first",
             Self::Ragged { .. } => "if the delimiter was guessed wrongly, set it",
             Self::OutOfRange { .. } => "rescale the column",
+            Self::NotGrey { .. } => "set `data.scale` to the largest value, such as 255 for images",
             Self::UnsupportedType { .. } => "choose numeric `columns`, or convert the file",
             Self::FortranOrder { .. } => "save it again with `np.ascontiguousarray`",
             Self::Member { available, .. } if !available.is_empty() => "name one with `member`",

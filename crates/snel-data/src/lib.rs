@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod binarise;
 mod dataset;
 mod error;
 mod names;
@@ -20,7 +21,7 @@ mod store;
 mod toy;
 mod write;
 
-pub use dataset::{DataSource, DataSpec, Dataset, Files};
+pub use dataset::{DataSource, DataSpec, Dataset, Files, HeldOut};
 pub use error::{DataError, Place};
 pub use source::{ReadOptions, Source, open};
 pub use split::{Part, Split};

@@ -44,6 +44,11 @@ impl Standardise {
         Self { mean: vec![0.0; dim], sd: vec![1.0; dim] }
     }
 
+    /// The map that divides by `scale`; `None` unless that is finite and positive.
+    pub fn scaled(dim: usize, scale: f64) -> Option<Self> {
+        Self::new(vec![0.0; dim], vec![scale; dim])
+    }
+
     /// Mean of each column, original units.
     pub fn mean(&self) -> &[f64] {
         &self.mean

@@ -8,7 +8,8 @@ use snel_core::conditional::{ConditionalEngine, ConditionalModel};
 use snel_core::engine::DensityEngine;
 use snel_core::problem::{AnyModel, Problem};
 use snel_core::rows::Rows;
-use snel_cpu::{ConditionalCpuEngine, CpuEngine, CpuError};
+use snel_core::vae::{VaeEngine, VaeModel};
+use snel_cpu::{ConditionalCpuEngine, CpuEngine, CpuError, VaeCpuEngine};
 pub use snel_cuda::Precision;
 use snel_cuda::open::{EngineOpenError, open};
 
@@ -78,19 +79,26 @@ pub enum ComputeError {
     #[error(transparent)]
     Cuda(#[from] EngineOpenError),
     /// A kind of model that GPUs have no kernels for.
-    #[error("a conditional model computes on the CPU only, not on {0}")]
-    Conditional(Device),
+    #[error("a {kind} model computes on the CPU only, not on {device}")]
+    CpuOnly {
+        /// The kind of model.
+        kind: &'static str,
+        /// What was named.
+        device: Device,
+    },
     /// An objective that GPUs have no kernels for.
     #[error("objective.kind = \"mcmc\" computes on the CPU only, not on {0}")]
     Chains(Device),
 }
 
-/// An engine for a model of either kind.
+/// An engine for a model of any kind.
 pub enum AnyEngine {
     /// For `p(x)`.
     Density(Box<dyn DensityEngine>),
     /// For `p(y|x)`.
     Conditional(Box<dyn ConditionalEngine>),
+    /// For `p(x) = ∫ p(x|z) p(z) dz`.
+    Vae(Box<dyn VaeEngine>),
 }
 
 /// An engine, and before it the number of the GPU that it is on.
@@ -115,19 +123,38 @@ impl Compute {
     /// An engine for a conditional problem on the training rows `rows`.
     ///
     /// # Errors
-    /// [`ComputeError::Conditional`] if a GPU was named.
+    /// [`ComputeError::CpuOnly`] if a GPU was named.
     pub fn conditional(
         &self,
         problem: Arc<Problem<ConditionalModel>>,
         rows: Arc<dyn Rows>,
     ) -> Result<Box<dyn ConditionalEngine>, ComputeError> {
-        if matches!(self.device, Device::Cuda(_)) {
-            return Err(ComputeError::Conditional(self.device));
-        }
+        self.without_gpu("conditional")?;
         Ok(Box::new(ConditionalCpuEngine::new(problem, rows, self.threads)?))
     }
 
-    /// An engine for a problem of either kind.
+    /// An engine for a variational auto-encoder on the training rows `rows`.
+    ///
+    /// # Errors
+    /// [`ComputeError::CpuOnly`] if a GPU was named.
+    pub fn vae(
+        &self,
+        problem: Arc<Problem<VaeModel>>,
+        rows: Arc<dyn Rows>,
+    ) -> Result<Box<dyn VaeEngine>, ComputeError> {
+        self.without_gpu("vae")?;
+        Ok(Box::new(VaeCpuEngine::new(problem, rows, self.threads)?))
+    }
+
+    /// Refuses a GPU by name, for there are no kernels for models of this kind.
+    fn without_gpu(&self, kind: &'static str) -> Result<(), ComputeError> {
+        match self.device {
+            Device::Cuda(_) => Err(ComputeError::CpuOnly { kind, device: self.device }),
+            Device::Cpu | Device::Auto => Ok(()),
+        }
+    }
+
+    /// An engine for a problem of any kind.
     ///
     /// # Errors
     /// [`ComputeError`].
@@ -143,6 +170,10 @@ impl Compute {
             AnyModel::Conditional(model) => {
                 let problem = Arc::new(problem.with_model(model.clone()));
                 AnyEngine::Conditional(self.conditional(problem, rows)?)
+            }
+            AnyModel::Vae(model) => {
+                let problem = Arc::new(problem.with_model(model.clone()));
+                AnyEngine::Vae(self.vae(problem, rows)?)
             }
         })
     }

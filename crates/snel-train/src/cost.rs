@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use snel_core::energy::Energy;
+use snel_core::layout::Layout;
 use snel_core::problem::{AnyModel, Parametric};
 use snel_core::rows::Rows;
 
@@ -28,8 +29,8 @@ pub struct Cost {
     /// Chunks of a step.
     pub chunks: u32,
     /// Floating-point operations of a step: `6 parameters (M + n)`, and 4 parameters for each point
-    /// that chains look at; of a conditional model
-    /// `6 parameters of the energy n (M + 1)`, without what is done once a row.
+    /// that chains look at; of a conditional model `6 parameters of the energy n (M + 1)`, without what
+    /// is done once a row; of a vae, each network by its own points.
     pub flop_per_step: f64,
     /// Bytes that a worker adds to the sums of the others each step.
     pub reduce_bytes: u64,
@@ -94,7 +95,7 @@ fn widths_and_points(model: &AnyModel, batch: u64, samples: u64) -> (usize, f64)
         AnyModel::Density(model) => {
             let widths = match &model.energy {
                 Energy::Mlp { widths, .. } => widths.iter().sum::<usize>(),
-                Energy::Quadratic { .. } => 0,
+                Energy::Quadratic { .. } | Energy::Zero { .. } => 0,
             };
             (widths, model.layout().len() as f64 * (batch + samples) as f64)
         }
@@ -112,6 +113,19 @@ fn widths_and_points(model: &AnyModel, batch: u64, samples: u64) -> (usize, f64)
             parameters += inputs;
             let rows = parameters as f64 * batch as f64;
             (widths + network.map_or(0, |n| n.outputs(model.targets)), rows * (samples + 1) as f64)
+        }
+        AnyModel::Vae(model) => {
+            let energy = Layout::new(&model.energy).len();
+            let hidden = match &model.energy {
+                Energy::Mlp { widths, .. } => widths.iter().sum::<usize>(),
+                Energy::Quadratic { .. } | Energy::Zero { .. } => 0,
+            };
+            let widths = model.encoder.iter().chain(&model.decoder).sum::<usize>();
+            let points = batch * model.posterior_samples;
+            let of_rows = (model.layout().len() - energy) as f64 * points as f64;
+            let of_points = energy as f64 * (points + samples) as f64;
+            // The decoder's outputs and the data take part in a tile as hidden layers do.
+            (widths + hidden + 2 * model.inputs, of_rows + of_points)
         }
     }
 }

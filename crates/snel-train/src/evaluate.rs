@@ -198,17 +198,32 @@ pub fn for_each_row_block(
     mut visit: impl FnMut(&[f32], &[Scored]),
 ) -> Result<(), FileError> {
     let dim = rows.dim();
-    let mut start = 0;
-    while start < rows.len() {
-        let end = (start + BLOCK).min(rows.len());
-        let numbers: Vec<u64> = (start..end).collect();
-        let mut x = vec![0.0; numbers.len() * dim];
+    for_each_rows(rows, u64::MAX, |_, x| {
+        let mut scored = vec![Scored::default(); x.len() / dim];
+        engine.score(x, &mut scored);
+        visit(x, &scored);
+    })
+}
+
+/// Calls `visit` with the number of the first row and the values of each block of the first `limit`
+/// rows, in order.
+///
+/// # Errors
+/// A read error of the rows.
+pub fn for_each_rows(
+    rows: &dyn Rows,
+    limit: u64,
+    mut visit: impl FnMut(u64, &[f32]),
+) -> Result<(), FileError> {
+    let end = rows.len().min(limit);
+    // Wide rows in smaller blocks: a block is some megabytes.
+    let at_once = (BLOCK * 16 / rows.dim().max(1) as u64).clamp(1, BLOCK);
+    for first in (0..end).step_by(at_once as usize) {
+        let numbers: Vec<u64> = (first..(first + at_once).min(end)).collect();
+        let mut x = vec![0.0; numbers.len() * rows.dim()];
         rows.gather(&numbers, &mut x)
             .map_err(FileError::at("read the rows spooled in", &std::env::temp_dir()))?;
-        let mut scored = vec![Scored::default(); numbers.len()];
-        engine.score(&x, &mut scored);
-        visit(&x, &scored);
-        start = end;
+        visit(first, &x);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! After training: evaluation, pictures, report, all in the run folder. For models of either kind.
+//! After training: evaluation, pictures, report, all in the run folder. For models of any kind.
 
 use serde::Serialize;
 use snel_data::Dataset;
@@ -14,6 +14,7 @@ use crate::run::RunError;
 use crate::run_folder::RunFolder;
 use crate::run_report;
 use crate::sink::read_json_lines;
+use crate::vae::{self, VaeReport};
 
 /// The final evaluation of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +24,8 @@ pub enum AnyReport {
     Density(Box<EvalReport>),
     /// Of a conditional one.
     Conditional(Box<ConditionalReport>),
+    /// Of a variational auto-encoder.
+    Vae(Box<VaeReport>),
 }
 
 /// Evaluates as the config says.
@@ -42,6 +45,9 @@ pub fn evaluate_run(
         AnyEngine::Conditional(engine) => AnyReport::Conditional(Box::new(
             conditional::evaluate_run(config, dataset, model, &**engine)?,
         )),
+        AnyEngine::Vae(engine) => {
+            AnyReport::Vae(Box::new(vae::evaluate_run(config, dataset, model, &**engine)?))
+        }
     })
 }
 
@@ -91,6 +97,11 @@ pub fn illustrate(
             let pictures = conditional::pictures(&records, eval, dataset, model, &**engine)?;
             save(&pictures, &folder.plots())?;
             conditional::page(config, eval, model, source, pictures, command)
+        }
+        (AnyEngine::Vae(engine), AnyReport::Vae(eval)) => {
+            let pictures = vae::pictures(&records, dataset, model, &**engine)?;
+            save(&pictures, &folder.plots())?;
+            vae::page(config, eval, model, source, pictures, command)
         }
         _ => return Ok(()),
     };

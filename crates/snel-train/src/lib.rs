@@ -36,4 +36,5 @@ pub mod study;
 pub mod summary;
 pub mod trainee;
 pub mod trainer;
+pub mod vae;
 pub mod watch;

@@ -67,10 +67,10 @@ pub enum RunError {
     /// A model was to be used before there is one.
     #[error("{} has no trained model (`model.safetensors`) yet", .0.display())]
     NoModel(PathBuf),
-    /// A model of the other kind.
+    /// A model of another kind.
     #[error("this is a {found} model, which this command does not use")]
     Kind {
-        /// `density` or `conditional`.
+        /// `density`, `conditional` or `vae`.
         found: &'static str,
     },
     /// The machine does not have what the run needs.
@@ -205,17 +205,19 @@ pub fn engine_of(model: &ModelFile, compute: &Compute) -> Result<AnyEngine, RunE
     Ok(engine)
 }
 
-/// The same, for what a conditional model cannot do.
+/// The same, for what only a density model can do.
 ///
 /// # Errors
-/// [`RunError::Kind`] if `model` is conditional, and as [`engine_of`].
+/// [`RunError::Kind`] if `model` is of another kind, and as [`engine_of`].
 pub fn density_engine_of(
     model: &ModelFile,
     compute: &Compute,
 ) -> Result<Box<dyn DensityEngine>, RunError> {
     match engine_of(model, compute)? {
         AnyEngine::Density(engine) => Ok(engine),
-        AnyEngine::Conditional(_) => Err(RunError::Kind { found: "conditional" }),
+        AnyEngine::Conditional(_) | AnyEngine::Vae(_) => {
+            Err(RunError::Kind { found: model.header.model.kind() })
+        }
     }
 }
 

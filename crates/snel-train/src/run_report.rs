@@ -158,7 +158,7 @@ pub(crate) fn about_rows(rows: u64, se: f64) -> String {
     )
 }
 
-/// The energy of a model of either kind in words.
+/// The networks of a model of any kind in words.
 pub fn networks(model: &AnyModel) -> String {
     let widths = |first: usize, hidden: &[usize]| {
         let all = std::iter::once(&first).chain(hidden).map(ToString::to_string);
@@ -173,15 +173,34 @@ pub fn networks(model: &AnyModel) -> String {
             widths(model.feature_width(), &model.log_normaliser),
             format!("{:?}", model.activation).to_lowercase(),
         ),
+        AnyModel::Vae(model) => format!(
+            "{} of z; encoder {}-{}, decoder {}-{}, {}{}",
+            energy(&model.energy),
+            widths(model.inputs, &model.encoder),
+            2 * model.latent(),
+            widths(model.latent(), &model.decoder),
+            model.inputs,
+            format!("{:?}", model.activation).to_lowercase(),
+            if model.frozen { ", frozen" } else { "" },
+        ),
     }
 }
 
-/// The proposal of a model of either kind in words.
+/// The proposal of a model of any kind in words.
 pub fn proposal(model: &AnyModel) -> String {
     use snel_core::conditional::ConditionalProposal;
+    use snel_core::vae::LatentBase;
     let model = match model {
         AnyModel::Density(model) => return density(&model.proposal),
         AnyModel::Conditional(model) => model,
+        AnyModel::Vae(model) => {
+            return match model.base {
+                LatentBase::Normal => "of z, the standard normal".to_owned(),
+                LatentBase::Mixture { components } => {
+                    format!("of z, a learned mixture of {components} Gaussians")
+                }
+            };
+        }
     };
     match &model.proposal {
         ConditionalProposal::Fixed(fixed) => density(fixed),
@@ -202,6 +221,7 @@ pub fn proposal(model: &AnyModel) -> String {
 fn energy(energy: &snel_core::energy::Energy) -> String {
     use snel_core::energy::Energy;
     match energy {
+        Energy::Zero { .. } => "none".to_owned(),
         Energy::Quadratic { dim } => format!("quadratic in {dim} values"),
         Energy::Mlp { dim, widths, activation, residual } => {
             let layers: Vec<String> =

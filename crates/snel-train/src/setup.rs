@@ -18,10 +18,11 @@ use snel_core::plan::Batching;
 use snel_core::problem::{AnyModel, Base, Model, Problem};
 use snel_core::rows::Rows;
 use snel_core::shuffle::Permutation;
-use snel_data::{DataError, DataSource, DataSpec, Dataset, Files, ReadOptions};
+use snel_data::{DataError, DataSource, DataSpec, Dataset, Files, HeldOut, ReadOptions};
 
 use crate::config::{self, Config};
 use crate::model_file::ModelHeader;
+use crate::vae::{self, VaeSetupError};
 
 /// Degrees of freedom and widening of the component that `proposal.defensive` mixes in.
 const DEFENSIVE_DF: f64 = 3.0;
@@ -70,6 +71,9 @@ pub enum SetupError {
     /// Rows that were spooled to a file cannot be read back.
     #[error("cannot read the training rows back")]
     Rows(#[source] std::io::Error),
+    /// A variational auto-encoder cannot be made of these data, or begin where it should.
+    #[error(transparent)]
+    Vae(#[from] VaeSetupError),
 }
 
 impl SetupError {
@@ -84,6 +88,7 @@ impl SetupError {
                 "give more rows or a larger `fit_rows`, or set `{group}.kind = \"diagonal\"`; a \
                  mixture may have fewer components"
             )),
+            Self::Vae(error) => error.hint(),
             Self::Rows(_) => None,
         }
     }
@@ -100,6 +105,7 @@ pub fn prepare(config: &Config, scratch: &Path) -> Result<Setup, SetupError> {
     let model: AnyModel = match config.model.kind {
         config::ModelKind::Density => density_model(config, &dataset)?.into(),
         config::ModelKind::Conditional => conditional_model(config, &dataset)?.into(),
+        config::ModelKind::Vae => vae::model(config, &dataset)?.into(),
     };
     let objective = match config.objective.kind {
         config::ObjectiveKind::Snl => Objective::Snl,
@@ -107,7 +113,11 @@ pub fn prepare(config: &Config, scratch: &Path) -> Result<Setup, SetupError> {
         config::ObjectiveKind::Nce => Objective::Nce,
         config::ObjectiveKind::Mcmc => Objective::Mcmc(mcmc(config)),
     };
-    let problem = Problem::new(model, objective, optim(config), config.seed);
+    let mut problem = Problem::new(model, objective, optim(config), config.seed);
+    if let (AnyModel::Vae(model), Some(path)) = (&problem.model, &config.model.start) {
+        let parameters = vae::start(model, path, config.seed)?;
+        problem = problem.starting_at(parameters);
+    }
     let batching = batching(config, dataset.train.len());
     Ok(Setup { dataset, problem: Arc::new(problem), batching })
 }
@@ -219,9 +229,18 @@ pub fn load_data(config: &Config, scratch: &Path) -> Result<Dataset, SetupError>
 
 /// The work of a step over `total_rows` training rows.
 pub fn batching(config: &Config, total_rows: u64) -> Batching {
-    let (batch, samples) = (config.train.batch as u64, config.train.samples);
+    let (batch, mut samples) = (config.train.batch as u64, config.train.samples);
     let per_row = config.model.kind == config::ModelKind::Conditional;
-    let default = if per_row { Batching::default_row_chunk } else { Batching::default_chunk };
+    let default = match config.model.kind {
+        config::ModelKind::Density => Batching::default_chunk,
+        config::ModelKind::Conditional => Batching::default_row_chunk,
+        config::ModelKind::Vae => vae::default_chunk,
+    };
+    if config.model.kind == config::ModelKind::Vae
+        && config.model.latents().prior == config::Prior::Base
+    {
+        samples = 0;
+    }
     Batching {
         batch,
         samples,
@@ -245,6 +264,10 @@ fn data_spec(config: &Config) -> DataSpec {
             let files = Files { train: path(train), valid: path(valid), test: path(test) };
             (DataSource::Files(files), [1.0, 0.0, 0.0])
         }
+        Some(config::Source::HeldOut { train, valid_rows, test }) => {
+            let held_out = HeldOut { train: path(train), valid_rows, test: path(test) };
+            (DataSource::HeldOut(held_out), [1.0, 0.0, 0.0])
+        }
         // A checked config names a source; without one the file is simply not found.
         None => (DataSource::File(Path::new("").to_path_buf()), [1.0, 0.0, 0.0]),
     };
@@ -264,6 +287,8 @@ fn data_spec(config: &Config) -> DataSpec {
         fractions,
         seed: config.seed,
         standardise: data.standardise,
+        scale: data.scale.unwrap_or(1.0),
+        binarise: data.binarise.is_some(),
         memory_limit: data.memory_limit_mib << 20,
         ..DataSpec::new(source)
     }
@@ -282,7 +307,7 @@ pub fn energy(model: &config::Model, dim: usize) -> Energy {
     }
 }
 
-fn activation(model: &config::Model) -> Activation {
+pub(crate) fn activation(model: &config::Model) -> Activation {
     match model.activation() {
         config::Activation::Silu => Activation::Silu,
         config::Activation::Relu => Activation::Relu,
@@ -307,6 +332,7 @@ fn optim(config: &Config) -> Optim {
     Optim {
         lr: optim.lr,
         b_lr: optim.b_lr(),
+        latent_lr: optim.energy_lr.unwrap_or(optim.lr),
         weight_decay: optim.weight_decay(),
         beta1: optim.beta1,
         beta2: optim.beta2,

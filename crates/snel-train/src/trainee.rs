@@ -10,6 +10,7 @@ use crate::conditional;
 use crate::evaluate::{evaluate, log_weights};
 use crate::file::FileError;
 use crate::metrics::Validation;
+use crate::vae;
 use crate::watch::{self, Watched};
 
 /// An engine as the trainer sees it.
@@ -79,6 +80,7 @@ impl Trainee for AnyEngine {
         match self {
             Self::Density(engine) => &**engine,
             Self::Conditional(engine) => &**engine,
+            Self::Vae(engine) => &**engine,
         }
     }
 
@@ -86,6 +88,7 @@ impl Trainee for AnyEngine {
         match self {
             Self::Density(engine) => &mut **engine,
             Self::Conditional(engine) => &mut **engine,
+            Self::Vae(engine) => &mut **engine,
         }
     }
 
@@ -101,6 +104,7 @@ impl Trainee for AnyEngine {
             Self::Conditional(engine) => {
                 conditional::first_b(&**engine, valid, of_b(step), samples)
             }
+            Self::Vae(engine) => Ok(fit_b(&**engine, engine.model().latent(), step, samples)),
         }
     }
 
@@ -117,6 +121,7 @@ impl Trainee for AnyEngine {
             Self::Conditional(engine) => {
                 conditional::validate(&**engine, valid, VALIDATION, samples)
             }
+            Self::Vae(engine) => vae::validate(&**engine, valid, VALIDATION, samples),
         }
     }
     fn watched(&self, problem: &Problem<AnyModel>) -> Option<Watched> {
@@ -124,7 +129,7 @@ impl Trainee for AnyEngine {
             (Self::Density(engine), AnyModel::Density(model)) => {
                 watch::look(&**engine, &model.energy)
             }
-            // No engine of conditional models has coarse products.
+            // No engine of other models has coarse products.
             _ => None,
         }
     }

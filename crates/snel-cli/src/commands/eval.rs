@@ -26,14 +26,12 @@ pub(crate) fn run(args: &EvalArgs) -> Result<Exit, Failure> {
     }
     let annealed = match (args.anneal, &model.header.model) {
         (None, _) => None,
-        (Some(_), AnyModel::Conditional(_)) => {
-            return Err(RunError::Kind { found: "conditional" }.into());
-        }
         (Some(temperatures), AnyModel::Density(shape)) => {
             let (chains, threads) = (args.chains, args.compute.threads());
             let how = Annealing { temperatures, chains, threads };
             Some(anneal(shape, &model.parameters, config.seed, &how)?)
         }
+        (Some(_), other) => return Err(RunError::Kind { found: other.kind() }.into()),
     };
     let dataset = load_data(&config, &std::env::temp_dir())?;
     let engine = engine_of(&model, &args.compute.settings())?;

@@ -12,7 +12,7 @@ use crate::output::{count, err, json, out, table};
 pub(crate) fn run(args: &PredictArgs) -> Result<Exit, Failure> {
     let model = load_model(&args.run)?;
     let AnyEngine::Conditional(engine) = engine_of(&model, &args.compute.settings())? else {
-        return Err(RunError::Kind { found: "density" }.into());
+        return Err(RunError::Kind { found: model.header.model.kind() }.into());
     };
     let options = PredictOptions {
         samples: args.samples,

@@ -1,9 +1,12 @@
 //! `snel sample`.
 
 use serde::Serialize;
-use snel_core::problem::AnyModel;
-use snel_train::run::{density_engine_of, load_model};
-use snel_train::sample::{Langevin, default_pool, refine, resample};
+use snel_core::engine::DensityEngine;
+use snel_core::problem::{AnyModel, Model};
+use snel_train::compute::AnyEngine;
+use snel_train::run::{RunError, engine_of, load_model};
+use snel_train::sample::{Langevin, Refined, Resampled, default_pool, refine, resample};
+use snel_train::vae::{Decoding, decode};
 
 use crate::args::SampleArgs;
 use crate::exit::Exit;
@@ -25,17 +28,26 @@ struct Document {
 
 pub(crate) fn run(args: &SampleArgs) -> Result<Exit, Failure> {
     let model = load_model(&args.run)?;
-    let engine = density_engine_of(&model, &args.compute.settings())?;
-    let header = &model.header;
+    let (header, parameters) = (&model.header, &model.parameters[..]);
+    let engine = engine_of(&model, &args.compute.settings())?;
     let pool = args.pool.unwrap_or_else(|| default_pool(args.n));
-    let mut drawn = resample(&*engine, header.model.dim(), args.seed, args.n, pool)?;
-    let mut refined = None;
-    if let (1.., AnyModel::Density(shape)) = (args.langevin, &header.model) {
-        let threads = args.compute.threads();
-        let langevin = Langevin { steps: args.langevin, step_size: args.step_size, threads };
-        refined = Some(refine(shape, &model.parameters, args.seed, &mut drawn.points, &langevin)?);
-    }
-    let mut points: Vec<f64> = drawn.points.iter().map(|&v| f64::from(v)).collect();
+    let (drawn, refined, points) = match (&engine, &header.model) {
+        (AnyEngine::Density(engine), AnyModel::Density(shape)) if !args.means => {
+            let (mut drawn, refined) = draw(args, pool, &**engine, shape, parameters)?;
+            let points = std::mem::take(&mut drawn.points);
+            (drawn, refined, points)
+        }
+        (AnyEngine::Vae(engine), AnyModel::Vae(shape)) => {
+            let of_prior = shape.prior_parameters(parameters);
+            let prior = shape.prior(parameters);
+            let (drawn, refined) = draw(args, pool, &**engine, &prior, &of_prior)?;
+            let how = if args.means { Decoding::Mean } else { Decoding::Draw(args.seed) };
+            let points = decode(&**engine, parameters, &drawn.points, how);
+            (drawn, refined, points)
+        }
+        _ => return Err(RunError::Kind { found: header.model.kind() }.into()),
+    };
+    let mut points: Vec<f64> = points.into_iter().map(f64::from).collect();
     header.standardise.invert(&mut points);
     snel_data::write_rows(&args.out, &header.columns, &points)?;
     let document = Document {
@@ -73,4 +85,22 @@ pub(crate) fn run(args: &SampleArgs) -> Result<Exit, Failure> {
     table(&rows);
     document.warnings.iter().for_each(|w| err(&format!("warning: {w}")));
     Ok(Exit::Done)
+}
+
+/// Points of the density model `shape`, by the engine that computes it.
+fn draw(
+    args: &SampleArgs,
+    pool: u64,
+    engine: &dyn DensityEngine,
+    shape: &Model,
+    parameters: &[f32],
+) -> Result<(Resampled, Option<Refined>), Failure> {
+    let mut drawn = resample(engine, shape.dim(), args.seed, args.n, pool)?;
+    if args.langevin == 0 {
+        return Ok((drawn, None));
+    }
+    let threads = args.compute.threads();
+    let how = Langevin { steps: args.langevin, step_size: args.step_size, threads };
+    let refined = refine(shape, parameters, args.seed, &mut drawn.points, &how)?;
+    Ok((drawn, Some(refined)))
 }

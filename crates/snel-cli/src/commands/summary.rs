@@ -2,7 +2,9 @@
 
 use snel_train::conditional::ConditionalReport;
 use snel_train::eval_report::{AnnealedReport, EvalReport, Yardstick};
+use snel_train::evaluate::Estimate;
 use snel_train::finish::AnyReport;
+use snel_train::vae::VaeReport;
 
 use crate::output::{count, err, out, table};
 
@@ -11,6 +13,7 @@ pub(crate) fn print(report: &AnyReport) {
     match report {
         AnyReport::Density(report) => print_density(report),
         AnyReport::Conditional(report) => print_conditional(report),
+        AnyReport::Vae(report) => print_vae(report),
     }
 }
 
@@ -95,6 +98,41 @@ fn print_conditional(report: &ConditionalReport) {
         ));
     }
     print_rest(&report.yardsticks, &e.warnings);
+}
+
+fn print_vae(report: &VaeReport) {
+    let e = &report.evaluation;
+    let split = format!("{:?}", report.split).to_lowercase();
+    let with_error = |v: Estimate| format!("{:.4} ± {:.4}", v.value, v.se);
+    out(&format!(
+        "below the log-likelihood of {} {split} rows in expectation, nats a row",
+        count(e.rows)
+    ));
+    let bound = format!("importance-weighted bound, {} samples", count(e.posterior_samples));
+    table(&[("SNELBO", with_error(e.snelbo)), (&bound, with_error(e.importance))]);
+    out("");
+    table(&[
+        ("reconstruction", format!("{:.4}", e.reconstruction)),
+        ("divergence of q(z|x) from the base", format!("{:.4}", e.divergence)),
+        ("energy", format!("{:.4}", e.energy)),
+        ("log Z of the prior", with_error(e.log_z)),
+        ("b - log Z", format!("{:+.5} ± {:.5}", e.b_minus_log_z.value, e.b_minus_log_z.se)),
+        (
+            "effective samples of the prior",
+            format!("{:.2} % of {}", 100.0 * e.weights.ess_fraction, count(e.weights.samples)),
+        ),
+        (
+            "effective samples of a row",
+            format!("{:.1}, fewest {:.1}", e.posterior_ess, e.least_posterior_ess),
+        ),
+        ("standard error over rows", rows_se(e.rows_se)),
+    ]);
+    out("");
+    out("for comparison, with log Z in the place of b: no bounds");
+    table(&[("ELBO", with_error(e.elbo)), ("log-likelihood", with_error(e.log_likelihood))]);
+    for warning in &e.warnings {
+        err(&format!("warning: {warning}"));
+    }
 }
 
 fn print_rest(yardsticks: &[Yardstick], warnings: &[String]) {

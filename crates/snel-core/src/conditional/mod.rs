@@ -9,7 +9,6 @@
 //! of the row at position `i` has the number `i M + m`.
 
 mod engine;
-mod mixture;
 mod networks;
 mod objective;
 
@@ -18,12 +17,13 @@ use serde::{Deserialize, Serialize};
 use crate::activation::Activation;
 use crate::density::{Density, DensityError};
 use crate::layout::{Layout, SegmentKind};
+use crate::mixture::Mixture;
 use crate::objective::Objective;
+use crate::perceptron::Tensors;
 use crate::problem::{Base, Parametric};
 
 pub use engine::{ConditionalEngine, RowSamples};
-pub use mixture::{FLOOR, Mixture};
-pub use networks::{Linear, Networks, Perceptron};
+pub use networks::Networks;
 pub use objective::RowWeights;
 
 /// A conditional model with its proposal.
@@ -119,7 +119,13 @@ impl MixtureLoss {
 impl MixtureNetwork {
     /// Values that it computes for an `x`: for each component a logit, means, log deviations.
     pub fn outputs(&self, targets: usize) -> usize {
-        self.components * (1 + 2 * targets)
+        Mixture::outputs(self.components, targets)
+    }
+
+    /// Room for what it gives for `targets` values of `y`.
+    pub fn mixture(&self, targets: usize) -> Mixture {
+        let defensive = self.defensive.as_ref().map(|d| (d.weight, d.density.clone()));
+        Mixture::new(self.components, targets, defensive)
     }
 }
 
@@ -196,41 +202,16 @@ impl ConditionalModel {
         let first = self.energy[0];
         tensors.weight("energy.layers.0.target", vec![first, self.targets]);
         tensors.weight("energy.layers.0.features", vec![first, width]);
-        tensors.bias("energy.layers.0.bias", first);
+        tensors.bias("energy.layers.0.bias", vec![first]);
         let last = tensors.hidden("energy", 1, first, &self.energy[1..]);
         tensors.weight("energy.output.weight", vec![last]);
         let last = tensors.hidden("log_normaliser", 0, width, &self.log_normaliser);
         tensors.weight("log_normaliser.output.weight", vec![last]);
         if let Some(network) = self.mixture() {
-            let last = tensors.hidden("proposal", 0, self.inputs, &network.widths);
             let outputs = network.outputs(self.targets);
-            tensors.weight("proposal.output.weight", vec![outputs, last]);
-            tensors.bias("proposal.output.bias", outputs);
+            tensors.perceptron("proposal", self.inputs, &network.widths, outputs);
         }
         tensors.0
-    }
-}
-
-/// Tensors of the networks, in order.
-struct Tensors(Vec<(String, Vec<usize>, SegmentKind)>);
-
-impl Tensors {
-    fn weight(&mut self, name: impl Into<String>, shape: Vec<usize>) {
-        self.0.push((name.into(), shape, SegmentKind::Weight));
-    }
-
-    fn bias(&mut self, name: impl Into<String>, width: usize) {
-        self.0.push((name.into(), vec![width], SegmentKind::Bias));
-    }
-
-    /// Hidden layers, numbered from `first` on; returns the last width.
-    fn hidden(&mut self, group: &str, first: usize, mut inputs: usize, widths: &[usize]) -> usize {
-        for (i, &outputs) in (first..).zip(widths) {
-            self.weight(format!("{group}.layers.{i}.weight"), vec![outputs, inputs]);
-            self.bias(format!("{group}.layers.{i}.bias"), outputs);
-            inputs = outputs;
-        }
-        inputs
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::density::{Affine, Scale};
+use crate::perceptron::{Linear, Perceptron};
 
 fn model() -> ConditionalModel {
     let at = Affine { mean: vec![0.0; 2], scale: Scale::Diagonal(vec![1.0; 2]) };

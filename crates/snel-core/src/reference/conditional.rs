@@ -8,12 +8,12 @@ use super::ChunkGradient;
 use super::perceptron::{backward, forward, linear, linear_back};
 use crate::chunks::ChunkSet;
 use crate::conditional::{
-    ConditionalEngine, ConditionalModel, ConditionalProposal, FLOOR, Mixture, Networks, RowSamples,
-    RowWeights,
+    ConditionalEngine, ConditionalModel, ConditionalProposal, Networks, RowSamples, RowWeights,
 };
 use crate::density::{Affine, Density, Draws, Scale};
 use crate::engine::{EngineError, Fingerprint, Scored};
 use crate::host::{Host, HostEngine};
+use crate::mixture::FLOOR;
 use crate::partial::{Partial, Side};
 use crate::philox::{Key, Stream};
 use crate::plan::{Chunk, StepPlan};
@@ -186,7 +186,7 @@ impl ConditionalReference {
                 if pretrains {
                     (likelihood, divergence) = (1.0, 0.0);
                 }
-                let mut mixture = Mixture::new(network, model.targets);
+                let mut mixture = network.mixture(model.targets);
                 mixture.set(outputs.row(i).iter().copied());
                 let mut to = vec![0.0; outputs.ncols()];
                 mixture.add_gradient(&row.y.row(0).to_vec(), -likelihood / n, &mut to);

@@ -13,11 +13,13 @@ mod conditional;
 mod engine;
 mod network;
 mod perceptron;
+mod vae;
 
 pub use chains::ModelTarget;
 pub use conditional::ConditionalReference;
 pub use engine::ReferenceEngine;
 pub use network::{energies, energy_gradients, input_gradients};
+pub use vae::VaeReference;
 
 /// The gradient of one chunk before it is rounded.
 #[derive(Debug, Clone)]

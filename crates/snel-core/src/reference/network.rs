@@ -22,7 +22,11 @@ fn bias<'a>(parameters: &'a [f64], layer: &Layer) -> ArrayView1<'a, f64> {
 }
 
 fn forward(energy: &Energy, parameters: &[f64], x_nd: ArrayView2<f64>) -> (Array1<f64>, Vec<Kept>) {
-    let Energy::Mlp { activation, .. } = energy else { return quadratic(parameters, x_nd) };
+    let activation = match energy {
+        Energy::Mlp { activation, .. } => activation,
+        Energy::Quadratic { .. } => return quadratic(parameters, x_nd),
+        Energy::Zero { .. } => return (Array1::zeros(x_nd.nrows()), Vec::new()),
+    };
     let (layers, output) = energy.layers();
     let mut h_ni = x_nd.to_owned();
     let mut kept = Vec::new();
@@ -89,6 +93,7 @@ pub fn energy_gradients(
                 }
             }
         }
+        Energy::Zero { .. } => {}
     }
 }
 
@@ -103,6 +108,7 @@ pub fn input_gradients(energy: &Energy, parameters: &[f64], x_nd: ArrayView2<f64
             });
             x_nd.dot(&precision_dd) + linear
         }
+        Energy::Zero { .. } => Array2::zeros(x_nd.raw_dim()),
     }
 }
 

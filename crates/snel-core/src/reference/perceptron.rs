@@ -5,7 +5,7 @@
 use ndarray::{Array2, ArrayView1, Axis};
 
 use crate::activation::Activation;
-use crate::conditional::{Linear, Perceptron};
+use crate::perceptron::{Linear, Perceptron};
 
 /// What a pass forward leaves for the way back.
 pub(super) struct Pass {

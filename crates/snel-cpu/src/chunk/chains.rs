@@ -97,7 +97,7 @@ fn set_points(tile: &mut Tile, x: &[f64]) {
 
 impl Workspace {
     /// Makes the tile's points the starts of the chains `tile`.
-    pub(super) fn start_chains(
+    fn start_chains(
         &mut self,
         shared: &Shared,
         parameters: Parameters<'_>,
@@ -137,7 +137,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Moves the chains that start at the tile's points, and goes backward where they come to.
+    /// Moves the chains `range` of the step, and goes backward where they come to.
     pub(super) fn chain_tile(
         &mut self,
         shared: &Shared,
@@ -146,7 +146,8 @@ impl Workspace {
         mcmc: &Mcmc,
         range: Range<u64>,
         tally: &mut Tally,
-    ) {
+    ) -> Result<(), EngineError> {
+        self.start_chains(shared, parameters, plan, mcmc, range.clone())?;
         tally.add_acceptance(self.walk(shared, parameters, plan, mcmc, range));
         self.forward(parameters);
         self.log_densities(shared, false);
@@ -156,6 +157,7 @@ impl Workspace {
             tally.add_chain(f64::from(self.log_base[t]) - f64::from(self.energies[t]));
         }
         self.backward(parameters);
+        Ok(())
     }
 
     /// Moves the tile's points, which are chains `range` of the step, to where they come to. Returns the

@@ -2,14 +2,14 @@
 //! `g(h)`, and the mixture of a learned proposal.
 
 use snel_core::activation::Activation;
-use snel_core::conditional::{Networks, Perceptron};
+use snel_core::conditional::Networks;
+use snel_core::perceptron::Perceptron;
 
-use crate::buffer::{Buffer, stride, zeros};
+use crate::columns::Columns;
 use crate::instruction_set::InstructionSet;
-use crate::layer::{Rows, RowsMut};
 use crate::packed::padded;
 use crate::stack::{PackedStack, Stack};
-use crate::tile::{ROOM, Tile};
+use crate::tile::Tile;
 
 /// The networks of a conditional model, packed once a step and shared by all threads.
 pub(super) struct PackedNetworks {
@@ -43,32 +43,6 @@ impl PackedNetworks {
 /// The offset as a network of one linear layer.
 fn alone(nets: &Networks) -> Perceptron {
     Perceptron { hidden: Vec::new(), output: Some(nets.offset) }
-}
-
-/// A matrix of `width` columns with a row for each row of a tile.
-pub(super) struct Columns {
-    values: Buffer,
-    stride: usize,
-}
-
-impl Columns {
-    fn new(width: usize) -> Self {
-        let stride = stride(width);
-        Self { values: zeros(ROOM * stride), stride }
-    }
-
-    /// Row `i`, padding included.
-    pub(super) fn row_mut(&mut self, i: usize) -> &mut [f32] {
-        &mut self.values[i * self.stride..][..self.stride]
-    }
-
-    fn rows(&self) -> Rows<'_> {
-        Rows { values: &self.values, stride: self.stride }
-    }
-
-    fn rows_mut(&mut self) -> RowsMut<'_> {
-        RowsMut { values: &mut self.values, stride: self.stride }
-    }
 }
 
 /// A tile of rows with the networks on `x`.
@@ -163,8 +137,7 @@ impl Inputs {
         if normaliser_moves_features {
             let too = self.d_features_too.rows_mut();
             log_normaliser.input_cotangents(&weights.log_normaliser, n, too);
-            let to = self.d_features.values.iter_mut();
-            to.zip(&self.d_features_too.values[..]).for_each(|(to, d)| *to += d);
+            self.d_features.add(&self.d_features_too);
         }
         features.backward(&weights.features, n, x, self.d_features.rows());
     }

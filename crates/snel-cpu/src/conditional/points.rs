@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use snel_core::conditional::{ConditionalProposal, Mixture};
+use snel_core::conditional::ConditionalProposal;
 use snel_core::density::Draws;
+use snel_core::mixture::Mixture;
 use snel_core::problem::Base;
 
 use super::workspace::Shared;
@@ -31,7 +32,7 @@ impl Points {
             y: Tile::new(model.targets),
             sampler: Sampler::new(model.targets),
             scratch: Scratch::new(components.unwrap_or(0)),
-            mixture: model.mixture().map(|network| Mixture::new(network, model.targets)),
+            mixture: model.mixture().map(|network| network.mixture(model.targets)),
             log_base: [0.0; TILE],
             log_proposal: [0.0; TILE],
             point: vec![0.0; model.targets],

@@ -4,12 +4,11 @@ use snel_core::conditional::{ConditionalEngine, RowSamples};
 use snel_core::engine::{SampleSet, Scored};
 use snel_core::rows::Rows;
 
+use crate::evaluate::for_each_rows;
 use crate::file::FileError;
 
 /// Points that are scored at once, unless a single row has more.
 const BLOCK: usize = 1 << 17;
-/// Rows that are read at once.
-const ROWS: u64 = 4096;
 
 /// Rows `x`, inputs and targets apart.
 pub(super) struct RowBlock {
@@ -32,20 +31,14 @@ pub(super) fn for_each_block(
     mut visit: impl FnMut(&RowBlock),
 ) -> Result<(), FileError> {
     let dim = rows.dim();
-    let end = rows.len().min(limit);
-    for first in (0..end).step_by(ROWS as usize) {
-        let numbers: Vec<u64> = (first..(first + ROWS).min(end)).collect();
-        let mut values = vec![0.0; numbers.len() * dim];
-        rows.gather(&numbers, &mut values)
-            .map_err(FileError::at("read the rows spooled in", &std::env::temp_dir()))?;
+    for_each_rows(rows, limit, |first, values| {
         let (mut x, mut y) = (Vec::new(), Vec::new());
         for row in values.chunks_exact(dim) {
             x.extend(&row[..inputs]);
             y.extend(&row[inputs..]);
         }
         visit(&RowBlock { first, x, y });
-    }
-    Ok(())
+    })
 }
 
 /// Draws `samples` values of `y` at each row of `x`, of which the first has number `first`, and

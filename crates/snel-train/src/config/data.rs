@@ -28,6 +28,9 @@ pub struct Data {
     /// File of the validation rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<PathBuf>,
+    /// Instead of `valid`: how many of the last rows of `train` are validation rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_rows: Option<u64>,
     /// File of the test rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
@@ -61,6 +64,13 @@ pub struct Data {
     pub split: Option<[f64; 3]>,
     /// Shift and scale each column to mean 0 and variance 1, measured on the training rows.
     pub standardise: bool,
+    /// Divide all values by this, instead of standardising them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f64>,
+    /// How values from 0 to 1 become 0 or 1. Default: not at all; vae with a bernoulli likelihood
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binarise: Option<Binarise>,
     /// Rows that need more memory than this, in MiB, are kept in files of the system's temporary
     /// folder while the command runs.
     pub memory_limit_mib: u64,
@@ -72,6 +82,7 @@ impl Default for Data {
             path: None,
             train: None,
             valid: None,
+            valid_rows: None,
             test: None,
             toy: None,
             rows: None,
@@ -83,9 +94,20 @@ impl Default for Data {
             member: None,
             split: None,
             standardise: true,
+            scale: None,
+            binarise: None,
             memory_limit_mib: 1024,
         }
     }
+}
+
+/// How values from 0 to 1 become 0 or 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Binarise {
+    /// Once: a value is the probability of a 1. What is drawn hangs on the place of the value in the
+    /// data, not on the run's seed, so that all runs see the same rows.
+    Fixed,
 }
 
 /// The one source of rows that a checked [`Data`] names.
@@ -104,6 +126,15 @@ pub enum Source<'a> {
         train: &'a Path,
         /// Validation rows.
         valid: &'a Path,
+        /// Test rows.
+        test: &'a Path,
+    },
+    /// Two files; the last training rows are for validation.
+    HeldOut {
+        /// Training rows, then validation rows.
+        train: &'a Path,
+        /// How many are validation rows.
+        valid_rows: u64,
         /// Test rows.
         test: &'a Path,
     },
@@ -217,9 +248,11 @@ impl Data {
             let dim = self.dim.unwrap_or(DEFAULT_TOY_DIM);
             Some(Source::Toy { toy, rows, dim, split })
         } else {
-            let (train, valid, test) =
-                (self.train.as_ref()?, self.valid.as_ref()?, self.test.as_ref()?);
-            Some(Source::Files { train, valid, test })
+            let (train, test) = (self.train.as_ref()?, self.test.as_ref()?);
+            Some(match self.valid_rows {
+                Some(valid_rows) => Source::HeldOut { train, valid_rows, test },
+                None => Source::Files { train, valid: self.valid.as_ref()?, test },
+            })
         }
     }
 
@@ -250,6 +283,9 @@ impl Data {
             check.not_empty(key);
         }
         check.count("data.rows", self.rows, 10..=1_000_000_000);
+        check.count("data.valid_rows", self.valid_rows, 1..=1_000_000_000);
+        let scale = self.scale.is_none_or(|v| (1e-9..=1e9).contains(&v));
+        check.that(scale, "data.scale", "a number from 1e-9 to 1e9");
         check.count("data.memory_limit_mib", Some(self.memory_limit_mib), 1..=1 << 24);
         let ascii = self.delimiter.is_none_or(|c| c.is_ascii() && !matches!(c, '\n' | '\r' | '"'));
         check.that(ascii, "data.delimiter", "one ASCII character, no line end and no quote");
@@ -272,13 +308,15 @@ impl Data {
             check.that(!targets.is_empty() && !repeated, "data.targets", allowed);
         }
         if check.clean("data") {
+            let allowed = "false, as `scale` is set";
+            check.that(!self.standardise || self.scale.is_none(), "data.standardise", allowed);
             self.check_source(check);
         }
     }
 
     /// Targets go with conditional models, and only with them.
     pub(super) fn check_targets(&self, kind: ModelKind, check: &mut Check<'_>) {
-        if kind == ModelKind::Density {
+        if kind != ModelKind::Conditional {
             let allowed = "allowed with kind = \"conditional\"";
             return check.unused("data.targets", "model.kind", allowed);
         }
@@ -316,15 +354,20 @@ impl Data {
             return;
         }
         if self.train.is_some() {
-            for (key, path) in [("`valid`", &self.valid), ("`test`", &self.test)] {
-                if path.is_none() {
+            let valid = self.valid.is_some() || self.valid_rows.is_some();
+            for (key, given) in [("`valid`", valid), ("`test`", self.test.is_some())] {
+                if !given {
                     let missing = format!("{key} is missing");
                     check.missing("data.train", &missing, "`train` needs `valid` and `test`");
                 }
             }
+            if self.valid.is_some() {
+                check.unused("data.valid_rows", "data.valid", "allowed: one of the two");
+            }
             check.unused("data.split", first, "allowed with `path` or `toy`");
         } else {
             check.unused("data.valid", first, "allowed with `train`");
+            check.unused("data.valid_rows", first, "allowed with `train`");
             check.unused("data.test", first, "allowed with `train`");
         }
         if let Some(toy) = self.toy {

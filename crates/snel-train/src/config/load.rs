@@ -7,6 +7,7 @@ use std::path::{Path, absolute};
 use super::check::Check;
 use super::document::Document;
 use super::error::ConfigError;
+use super::latent::{vae_defaults, vae_rules};
 use super::{Base, Config, Kernel, ModelKind, ObjectiveKind, Output, ProposalKind, read};
 
 /// The largest config file, in bytes.
@@ -30,7 +31,8 @@ impl Config {
         let here = absolute(path).map_err(unreadable)?;
         let folder = here.parent().unwrap_or(Path::new("/"));
         let mut check = Check::new(&document, Vec::new());
-        for (key, path) in config.data.paths_mut() {
+        let start = config.model.start.as_mut().map(|path| ("model.start", path));
+        for (key, path) in config.data.paths_mut().chain(start) {
             let typed = document.get(key).is_some_and(|entry| entry.node.place.is_override());
             *path = absolute(if typed { path.clone() } else { folder.join(&*path) })
                 .map_err(unreadable)?;
@@ -68,6 +70,12 @@ fn parse_document(
     if document.get("name").is_none() {
         config.name = name_from(file);
     }
+    if config.data.scale.is_some() && document.get("data.standardise").is_none() {
+        config.data.standardise = false;
+    }
+    if config.model.kind == ModelKind::Vae {
+        vae_defaults(&mut config, |key| document.get(key).is_some());
+    }
     let faults = validate(&config, Check::new(&document, faults));
     if !faults.is_empty() {
         return Err(invalid(faults));
@@ -102,6 +110,7 @@ fn validate(config: &Config, mut check: Check<'_>) -> Vec<super::Fault> {
     check.that(named && name != "." && name != "..", "name", &allowed);
     config.data.check(&mut check);
     config.model.check(&mut check);
+    check.not_empty("model.start");
     config.proposal.check("proposal", &mut check);
     if check.clean("data") && check.clean("model") && check.clean("proposal") {
         check_kind(config, &mut check);
@@ -122,7 +131,8 @@ fn validate(config: &Config, mut check: Check<'_>) -> Vec<super::Fault> {
 fn check_kind(config: &Config, check: &mut Check<'_>) {
     let Config { data, model, proposal, .. } = config;
     data.check_targets(model.kind, check);
-    if model.kind == ModelKind::Density {
+    vae_rules(config, check);
+    if model.kind != ModelKind::Conditional {
         let allowed = "a kind that does not depend on the row, or model.kind = \"conditional\"";
         check.that(!proposal.is_of_row(), "proposal.kind", allowed);
     }

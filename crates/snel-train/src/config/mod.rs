@@ -20,6 +20,7 @@ mod data;
 mod document;
 mod error;
 mod fault;
+mod latent;
 mod load;
 mod location;
 mod model;
@@ -38,9 +39,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use data::{Column, Data, Source, Toy};
+pub use data::{Binarise, Column, Data, Source, Toy};
 pub use error::ConfigError;
 pub use fault::{Fault, Location, Problem};
+pub use latent::{Latent, Likelihood, Prior};
 pub use model::{Activation, Base, Energy, Model, ModelKind};
 pub use objective::{Chains, Kernel, Objective, ObjectiveKind, Start};
 pub use proposal::{Covariance, MixtureLoss, Network, Proposal, ProposalKind, Shape};

@@ -1,8 +1,11 @@
 //! `[model]`: the kind of model, the energy function and the base density that it tilts.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::check::Check;
+use super::latent::{Latent, Likelihood, Prior};
 use super::proposal::Proposal;
 
 const DEFAULT_DEPTH: usize = 3;
@@ -44,7 +47,38 @@ pub struct Model {
     /// only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_normaliser: Option<Vec<usize>>,
-    /// The density that the energy tilts.
+    /// Values of z. Default 16; vae only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latent: Option<usize>,
+    /// Units of each hidden layer from a row to q(z|x); may be none. Default `[400, 400]`; vae only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<Vec<usize>>,
+    /// Units of each hidden layer from z to p(x|z); may be none. Default `[400, 400]`; vae only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<Vec<usize>>,
+    /// The family of p(x|z). Default bernoulli; vae only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub likelihood: Option<Likelihood>,
+    /// Standard deviation of every value under p(x|z). Default: it is learned; gaussian likelihood
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<f64>,
+    /// Whether the prior of z has an energy. Default energy; vae only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prior: Option<Prior>,
+    /// Gaussians of a learned base density of z. Default: the base is the standard normal; vae only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub components: Option<usize>,
+    /// Run folder or model file whose encoder, decoder and base density this run starts from; vae
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// Leave what came from `start` as it is, so that only the energy and b are trained. Default
+    /// true; goes with `start`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<bool>,
+    /// The density that the energy tilts. The prior of a vae has a base of its own, see `components`,
+    /// and samples are drawn from it: there this stays "proposal".
     pub base: Base,
 }
 
@@ -60,6 +94,15 @@ impl Default for Model {
             residual: None,
             features: None,
             log_normaliser: None,
+            latent: None,
+            encoder: None,
+            decoder: None,
+            likelihood: None,
+            deviation: None,
+            prior: None,
+            components: None,
+            start: None,
+            freeze: None,
             base: Base::Proposal,
         }
     }
@@ -73,6 +116,8 @@ pub enum ModelKind {
     Density,
     /// The columns `data.targets` given the others, `p(y|x)`.
     Conditional,
+    /// All columns together by way of z: a variational auto-encoder.
+    Vae,
 }
 
 /// Family of energies.
@@ -175,17 +220,32 @@ impl Model {
         self.residual.unwrap_or(false)
     }
 
+    /// The keys of a vae, defaults filled in.
+    pub fn latents(&self) -> Latent {
+        Latent::of(self)
+    }
+
+    /// Whether there is an energy at all.
+    fn has_energy(&self) -> bool {
+        self.kind != ModelKind::Vae || self.latents().prior == Prior::Energy
+    }
+
     /// Writes out the defaults that hang on the energy and the base.
     pub(super) fn resolve(&mut self) {
-        if self.energy == Energy::Mlp {
+        if self.energy == Energy::Mlp && self.has_energy() {
             if self.widths.is_none() {
                 self.depth.get_or_insert(DEFAULT_DEPTH);
                 self.width.get_or_insert(DEFAULT_WIDTH);
             }
-            self.activation.get_or_insert_default();
-            if self.kind == ModelKind::Density {
+            if self.kind != ModelKind::Conditional {
                 self.residual.get_or_insert(false);
             }
+        }
+        if self.energy == Energy::Mlp || self.kind == ModelKind::Vae {
+            self.activation.get_or_insert_default();
+        }
+        if self.kind == ModelKind::Vae {
+            self.latents().write_out(self);
         }
         if self.kind == ModelKind::Conditional {
             self.features = Some(self.feature_widths());
@@ -205,9 +265,12 @@ impl Model {
             let allowed = format!("1 to {MOST_LAYERS} whole numbers, each from 1 to {MOST_UNITS}");
             check.that(layers && units, "model.widths", &allowed);
         }
-        for (key, widths) in
-            [("model.features", &self.features), ("model.log_normaliser", &self.log_normaliser)]
-        {
+        for (key, widths) in [
+            ("model.features", &self.features),
+            ("model.log_normaliser", &self.log_normaliser),
+            ("model.encoder", &self.encoder),
+            ("model.decoder", &self.decoder),
+        ] {
             let sound = |widths: &Vec<usize>| {
                 widths.len() <= MOST_LAYERS && widths.iter().all(|w| (1..=MOST_UNITS).contains(w))
             };
@@ -215,6 +278,7 @@ impl Model {
                 format!("at most {MOST_LAYERS} whole numbers, each from 1 to {MOST_UNITS}");
             check.that(widths.as_ref().is_none_or(sound), key, &allowed);
         }
+        Latent::check_ranges(self, check);
         if let Base::Own(density) = &self.base {
             density.check("model.base", check);
             let allowed = "a kind that does not depend on the row";
@@ -227,7 +291,8 @@ impl Model {
     }
 
     fn check_kind(&self, check: &mut Check<'_>) {
-        if self.kind == ModelKind::Density {
+        Latent::check_keys(self, check);
+        if self.kind != ModelKind::Conditional {
             for key in ["model.features", "model.log_normaliser"] {
                 check.unused(key, "model.kind", "allowed with kind = \"conditional\"");
             }
@@ -235,15 +300,25 @@ impl Model {
         }
         let allowed = "\"mlp\", as the model is conditional";
         check.that(self.energy == Energy::Mlp, "model.energy", allowed);
-        check.unused("model.residual", "model.kind", "allowed with kind = \"density\"");
+        check.unused("model.residual", "model.kind", "allowed with kind = \"density\" or \"vae\"");
     }
 
     /// Rules between keys; they assume that each key alone could be read.
     fn check_energy(&self, check: &mut Check<'_>) {
+        if !self.has_energy() {
+            for name in ["depth", "width", "widths", "residual"] {
+                let key = format!("model.{name}");
+                check.unused(&key, "model.prior", "allowed with prior = \"energy\"");
+            }
+            return;
+        }
         if self.energy == Energy::Quadratic {
             for name in ["depth", "width", "widths", "activation", "residual"] {
-                let key = format!("model.{name}");
-                check.unused(&key, "model.energy", "allowed with energy = \"mlp\"");
+                // Encoder and decoder have one, whatever the energy is.
+                if name != "activation" || self.kind != ModelKind::Vae {
+                    let key = format!("model.{name}");
+                    check.unused(&key, "model.energy", "allowed with energy = \"mlp\"");
+                }
             }
             return;
         }

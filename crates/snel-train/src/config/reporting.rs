@@ -14,13 +14,16 @@ use super::check::{Check, MOST};
 pub struct Eval {
     /// Fresh proposal samples behind the bounds of the log-likelihood.
     pub samples: u64,
+    /// Samples of q(z|x) for each row, behind the importance-weighted bound. Default 100; vae only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub posterior_samples: Option<u64>,
     /// Rows that are scored.
     pub split: Split,
 }
 
 impl Default for Eval {
     fn default() -> Self {
-        Self { samples: 1_000_000, split: Split::Test }
+        Self { samples: 1_000_000, posterior_samples: None, split: Split::Test }
     }
 }
 
@@ -40,6 +43,7 @@ impl Eval {
     pub(super) fn check(&self, check: &mut Check<'_>) {
         // One sample has no standard error.
         check.count("eval.samples", Some(self.samples), 2..=MOST);
+        check.count("eval.posterior_samples", self.posterior_samples, 2..=1 << 20);
     }
 }
 

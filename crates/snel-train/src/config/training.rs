@@ -22,6 +22,10 @@ pub struct Optim {
     /// Learning rate of the log-normaliser b, above 0, at most 1000. Default: 5 times `lr`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b_lr: Option<f64>,
+    /// Learning rate of the energy, above 0, at most 1000. Default: a fifth of `lr`; vae only, where
+    /// `lr` is that of encoder and decoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub energy_lr: Option<f64>,
     /// Decoupled weight decay, times the learning rate; never applied to b.
     /// Default 1e-2; adamw only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +60,7 @@ impl Default for Optim {
             algorithm: Algorithm::Adamw,
             lr: 1e-3,
             b_lr: None,
+            energy_lr: None,
             weight_decay: None,
             beta1: 0.9,
             beta2: 0.999,
@@ -129,6 +134,8 @@ impl Optim {
         let rate = |v: f64| v > 0.0 && v <= MOST_LR;
         check.that(rate(self.lr), "optim.lr", "a number above 0, at most 1000");
         check.that(self.b_lr.is_none_or(rate), "optim.b_lr", "a number above 0, at most 1000");
+        let allowed = "a number above 0, at most 1000";
+        check.that(self.energy_lr.is_none_or(rate), "optim.energy_lr", allowed);
         let decay = self.weight_decay.is_none_or(|v| (0.0..=1e3).contains(&v));
         check.that(decay, "optim.weight_decay", "a number from 0 to 1000");
         let share = 0.0..1.0;
@@ -173,6 +180,9 @@ pub struct Train {
     pub batch: usize,
     /// Proposal samples a step, M.
     pub samples: u64,
+    /// Samples of q(z|x) for each row of a step. Default 1; vae only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub posterior_samples: Option<u64>,
     /// Rows or samples in one chunk, the unit of work and of determinism.
     /// Default: derived from `batch` and `samples`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,6 +208,7 @@ impl Default for Train {
             steps: 10_000,
             batch: 256,
             samples: 1024,
+            posterior_samples: None,
             chunk: None,
             valid_every: 500,
             valid_samples: 100_000,
@@ -215,6 +226,7 @@ impl Train {
         check.count("train.steps", Some(self.steps), 1..=u64::from(u32::MAX));
         check.count("train.batch", Some(self.batch), 1..=1 << 32);
         check.count("train.samples", Some(self.samples), 1..=MOST);
+        check.count("train.posterior_samples", self.posterior_samples, 1..=1024);
         check.count("train.chunk", self.chunk, 1..=1 << 32);
         if let Some(chunk) = self.chunk.filter(|&chunk| chunk > 0 && check.clean("train")) {
             let points = (self.batch as u64).saturating_add(self.samples);

@@ -10,6 +10,7 @@
 //! | [`log_weights`] | how unequal the importance weights are |
 //! | [`density_2d`], [`slice_1d`] | learned density beside the data (D = 2, D = 1) |
 //! | [`corner`] | data against model samples, any D |
+//! | [`images()`] | small grey images side by side |
 //! | [`scaling`] | measured quantities against a size, beside theory |
 //! | [`pit`], [`coverage`] | whether predicted probabilities hold |
 //!
@@ -30,6 +31,7 @@ mod heat;
 mod histogram;
 #[cfg(test)]
 mod hostile;
+mod images;
 mod number;
 mod panel;
 mod png;
@@ -45,6 +47,7 @@ pub use self::{
     curves::{Bounds, Interval, NormaliserPoint, Yardstick, bounds, ess, log_normaliser},
     density::{Density2d, density_2d},
     heat::{Grid, Shade},
+    images::{Images, images},
     png::{FONT_OTF, to_png},
     scaling::{Measured, Scaling, Trend, scaling},
     slice::{Slice1d, slice_1d},

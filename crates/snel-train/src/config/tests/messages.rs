@@ -16,8 +16,8 @@ fn an_unknown_key_shows_the_nearest_and_the_keys_of_its_group() {
 unknown key `model.hidden_size` in power.toml, line 5
   5 | hidden_size = 128
     | ^^^^^^^^^^^ did you mean `width`?
-keys of [model]: activation, base, depth, energy, features, kind, log_normaliser, residual, width, \
-widths";
+keys of [model]: activation, base, components, decoder, depth, deviation, encoder, energy, features, \
+freeze, kind, latent, likelihood, log_normaliser, prior, residual, start, width, widths";
     assert_eq!(message(text, &[]), (expected.to_owned(), None));
 }
 
@@ -39,8 +39,8 @@ fn a_key_in_the_wrong_group_is_told_where_it_belongs() {
 unknown key `train.lr` in power.toml, line 4
   4 | lr = 0.1
     | ^^ did you mean `optim.lr`?
-keys of [train]: batch, checkpoint_every, chunk, keep, min_ess, patience, samples, steps, \
-valid_every, valid_samples";
+keys of [train]: batch, checkpoint_every, chunk, keep, min_ess, patience, posterior_samples, \
+samples, steps, valid_every, valid_samples";
     assert_eq!(message(text, &[]), (expected.to_owned(), None));
 }
 
@@ -166,8 +166,8 @@ fn several_faults_come_together_in_the_order_of_the_text() {
 unknown key `train.step` in power.toml, line 6
   6 | step = 10
     | ^^^^ did you mean `steps`?
-keys of [train]: batch, checkpoint_every, chunk, keep, min_ess, patience, samples, steps, \
-valid_every, valid_samples
+keys of [train]: batch, checkpoint_every, chunk, keep, min_ess, patience, posterior_samples, \
+samples, steps, valid_every, valid_samples
 
 `model.base` is 3 in `--set`
   --set | model.base=3

@@ -3,6 +3,7 @@
 mod chains;
 mod conditional;
 mod fuzz;
+mod latent;
 mod load;
 mod messages;
 mod round_trip;

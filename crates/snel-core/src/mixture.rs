@@ -1,7 +1,8 @@
-//! The mixture that a network gives for one `x`.
+//! Mixtures with learned parameters, in f64 for all engines.
 
-use super::{Defensive, MixtureNetwork};
-use crate::density::{Density, Draws, pick};
+use crate::density::{Affine, Density, Draws, Scale, pick};
+use crate::normal::normals;
+use crate::philox::Key;
 
 /// Added to every standard deviation, so that none vanishes at repeated values of `y`.
 pub const FLOOR: f64 = 1e-3;
@@ -28,11 +29,12 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// Room for what `network` gives for `targets` values of `y`.
-    pub fn new(network: &MixtureNetwork, targets: usize) -> Self {
-        let k = network.components;
+    /// Room for `components` Gaussians of `targets` values, and for the density and the weight of a
+    /// defensive one.
+    pub fn new(components: usize, targets: usize, defensive: Option<(f64, Density)>) -> Self {
+        let k = components;
         let mut weights = vec![0.0; k];
-        weights.extend(network.defensive.as_ref().map(|d| d.weight));
+        weights.extend(defensive.as_ref().map(|(weight, _)| weight));
         Self {
             targets,
             means: vec![0.0; k * targets],
@@ -41,15 +43,31 @@ impl Mixture {
             offsets: vec![0.0; k],
             logs: vec![0.0; weights.len()],
             weights,
-            defensive: network.defensive.as_ref().map(|Defensive { density, .. }| density.clone()),
+            defensive: defensive.map(|(_, density)| density),
         }
+    }
+
+    /// Values that describe `components` Gaussians of `targets` values.
+    pub fn outputs(components: usize, targets: usize) -> usize {
+        components * (1 + 2 * targets)
+    }
+
+    /// The same as a density.
+    pub fn density(&self) -> Density {
+        let components = (0..self.components()).map(|c| {
+            let of = |values: &[f64]| values[c * self.targets..][..self.targets].to_vec();
+            let scale = Scale::Diagonal(of(&self.deviations));
+            Density::Gaussian { at: Affine { mean: of(&self.means), scale } }
+        });
+        let components = components.chain(self.defensive.clone()).collect();
+        Density::Mixture { weights: self.weights.clone(), components }
     }
 
     fn components(&self) -> usize {
         self.offsets.len()
     }
 
-    /// Takes over the outputs of the network for an `x`.
+    /// Takes over the outputs of a network, or parameters in their place.
     pub fn set(&mut self, outputs: impl Iterator<Item = f64> + Clone) {
         const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
         let (k, kd) = (self.components(), self.means.len());
@@ -116,8 +134,8 @@ impl Mixture {
         }
     }
 
-    /// Adds `factor` times the gradient of the log-density at `y`, by the outputs of the network, to
-    /// `gradient`.
+    /// Adds `factor` times the gradient of the log-density at `y`, by the outputs of the network or
+    /// the parameters in their place, to `gradient`.
     pub fn add_gradient(&mut self, y: &[f64], factor: f64, gradient: &mut [f64]) {
         let total = self.weigh(y);
         if total == f64::NEG_INFINITY || factor == 0.0 {
@@ -139,5 +157,36 @@ impl Mixture {
                 gradient[k + kd + i] += factor * share * (z * z - 1.0) / sd * self.slopes[i];
             }
         }
+    }
+
+    /// Adds `factor` times the gradient of the log-density by `y`, at `y`, to `gradient`.
+    pub fn add_point_gradient(&mut self, y: &[f64], factor: f64, gradient: &mut [f64]) {
+        let total = self.weigh(y);
+        if total == f64::NEG_INFINITY {
+            return;
+        }
+        for c in 0..self.components() {
+            let share = factor * libm::exp(self.logs[c] - total);
+            for (d, y) in y.iter().enumerate() {
+                let i = c * self.targets + d;
+                let sd = self.deviations[i];
+                gradient[d] -= share * (y - self.means[i]) / (sd * sd);
+            }
+        }
+        if let Some(density) = &self.defensive {
+            let share = factor * libm::exp(self.logs[self.components()] - total);
+            density.add_gradient(y, share, gradient);
+        }
+    }
+}
+
+/// First outputs, or parameters in their place: equal weights, means at normal random numbers, and
+/// deviations of about one.
+pub(crate) fn begin(outputs: &mut [f32], components: usize, targets: usize, key: Key) {
+    // Logits first, then means; log deviations stay zero.
+    let means = &mut outputs[components..components * (1 + targets)];
+    for (j, quad) in means.chunks_mut(4).enumerate() {
+        let block = normals(key.block(u32::MAX, j as u64, 0));
+        quad.iter_mut().zip(block).for_each(|(mean, z)| *mean = z);
     }
 }
