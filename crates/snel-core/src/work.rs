@@ -39,11 +39,15 @@ impl Add for Work {
 }
 
 impl Problem<AnyModel> {
-    /// The work of one step: every row and every sample once, forward and backward.
+    /// The work of one step: every row and every sample once, forward and backward; of a
+    /// variational auto-encoder, the energy at every sample of `z`.
     pub fn work(&self, batching: &Batching) -> Work {
         let Batching { batch, samples, .. } = *batching;
         let points = match &self.model {
             AnyModel::Density(_) => batch.saturating_add(samples),
+            AnyModel::Vae(model) => {
+                batch.saturating_mul(model.posterior_samples).saturating_add(samples)
+            }
             AnyModel::Conditional(_) => batch.saturating_mul(samples.saturating_add(1)),
         };
         Work { energies: points, gradients: points }

@@ -345,7 +345,7 @@ impl VaeEngine for VaeReference {
         let output =
             forward(&self.networks.encoder, activation, &self.parameters(), &x_nd, None).output;
         let (mean_nk, log_nk) = output.view().split_at(Axis(1), self.model().latent());
-        copy(&mean_nk, means);
+        copy(mean_nk, means);
         copy(&log_nk.mapv(f64::exp), deviations);
     }
 

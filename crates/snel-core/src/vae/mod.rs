@@ -120,15 +120,13 @@ impl VaeModel {
     /// energy are the first ones of the vector.
     pub fn prior(&self, parameters: &[f32]) -> Model {
         let dim = self.latent();
-        let proposal = match (self.mixture(), VaeNetworks::new(self).base) {
-            (Some(mut mixture), Some(range)) => {
-                mixture.set(parameters[range].iter().map(|&p| f64::from(p)));
-                mixture.density()
-            }
-            _ => {
-                let scale = Scale::Diagonal(vec![1.0; dim]);
-                Density::Gaussian { at: Affine { mean: vec![0.0; dim], scale } }
-            }
+        let learned = self.mixture().zip(VaeNetworks::new(self).base);
+        let proposal = if let Some((mut mixture, range)) = learned {
+            mixture.set(parameters[range].iter().map(|&p| f64::from(p)));
+            mixture.density()
+        } else {
+            let scale = Scale::Diagonal(vec![1.0; dim]);
+            Density::Gaussian { at: Affine { mean: vec![0.0; dim], scale } }
         };
         Model { energy: self.energy.clone(), base: Base::Proposal, proposal }
     }
