@@ -41,6 +41,11 @@ impl Estimate {
         [self.value - Z_95 * self.se, self.value + Z_95 * self.se]
     }
 
+    /// This minus `other`, which does not depend on it.
+    pub(crate) fn minus(&self, other: &Self) -> Self {
+        Self { value: self.value - other.value, se: self.se.hypot(other.se) }
+    }
+
     /// From `lower -1.96 se` to `upper + 1.96 se`.
     pub(crate) fn between(lower: &Self, upper: &Self) -> [f64; 2] {
         [lower.interval()[0], upper.interval()[1]]

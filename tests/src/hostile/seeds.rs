@@ -18,6 +18,7 @@ use snel_core::partial::{Partial, Side};
 use snel_core::problem::{AnyModel, Base, Model, Parametric};
 use snel_core::state::State;
 use snel_core::statistics::Tally;
+use snel_core::vae::{LatentBase, Likelihood, VaeModel};
 use snel_data::{Standardise, write_rows};
 use snel_proto::v1;
 use snel_train::checkpoint::{Checkpoint, Progress};
@@ -125,7 +126,18 @@ pub(super) fn container() -> Vec<Vec<u8>> {
             defensive: None,
         }),
     };
-    let models: [AnyModel; 3] = [mlp.into(), quadratic.into(), conditional.into()];
+    let vae = VaeModel {
+        inputs: 2,
+        encoder: vec![3],
+        decoder: vec![2],
+        activation: Activation::Relu,
+        likelihood: Likelihood::Gaussian { deviation: None },
+        base: LatentBase::Mixture { components: 2 },
+        energy: Energy::Quadratic { dim: 1 },
+        posterior_samples: 2,
+        frozen: true,
+    };
+    let models: [AnyModel; 4] = [mlp.into(), quadratic.into(), conditional.into(), vae.into()];
     models.into_iter().flat_map(|model| [checkpoint(&model), model_file(model)]).collect()
 }
 

@@ -117,8 +117,28 @@ fn divergence(means: &[f32], deviations: &[f32]) -> f64 {
     means.iter().zip(deviations).map(term).sum()
 }
 
+/// Two estimates of the logarithm of the prior's normaliser.
+pub(super) struct Normaliser {
+    /// The learned one.
+    pub(super) b: f64,
+    /// `log Ẑ`.
+    pub(super) log_z: Estimate,
+    /// `b + exp(-b) Ẑ - 1`, whose mean is at least `log Z`.
+    pub(super) at_b: Estimate,
+}
+
+impl Normaliser {
+    pub(super) fn new(weights: &LogWeights, b: f64) -> Self {
+        let log_z = Estimate { value: weights.log_mean(), se: weights.relative_error() };
+        let mean_weight = (log_z.value - b).exp();
+        let at_b = Estimate { value: b + mean_weight - 1.0, se: mean_weight * log_z.se };
+        Self { b, log_z, at_b }
+    }
+}
+
 /// SNELBO in short, as an interval of the prior's normaliser: `lower` with `b`, a bound in
-/// expectation, `upper` with `log Ẑ`. Rows have as many samples as in training.
+/// expectation, `upper` with `log Ẑ`. Rows have as many samples as in training; of a single one the
+/// error is not known and counts as none.
 ///
 /// # Errors
 /// A read error of the rows.
@@ -129,24 +149,23 @@ pub fn validate(
     samples: u64,
 ) -> Result<Validation, FileError> {
     let model = engine.model();
-    let (mut elbo, mut count) = (0.0, 0.0);
+    let (mut elbo, mut variance, mut count) = (0.0, 0.0, 0.0);
     let noise = SampleSet { step: set.step + 1, ..set };
     for_each_row(engine, rows, noise, model.posterior_samples, |row| {
         elbo += row.elbo();
+        variance += row.se * row.se;
         count += 1.0;
     })?;
+    let of_rows = Estimate { value: elbo / count, se: f64::sqrt(variance) / count };
     let (weights, not_finite) = log_weights(engine, model.latent(), set, samples);
-    let (b, log_z) = (f64::from(engine.head().b), weights.log_mean());
-    let (mean_weight, error) = ((log_z - b).exp(), weights.relative_error());
-    let value = elbo / count - b - mean_weight + 1.0;
-    let lower = Estimate { value, se: mean_weight * error };
-    let upper = Estimate { value: elbo / count - log_z, se: error };
+    let normaliser = Normaliser::new(&weights, f64::from(engine.head().b));
+    let (lower, upper) = (of_rows.minus(&normaliser.at_b), of_rows.minus(&normaliser.log_z));
     Ok(Validation {
         lower: lower.value,
         upper: upper.value,
         interval: Estimate::between(&lower, &upper),
         ess_fraction: weights.ess() / (weights.count() + not_finite) as f64,
-        log_z,
-        b,
+        log_z: normaliser.log_z.value,
+        b: normaliser.b,
     })
 }

@@ -1,7 +1,6 @@
 //! The directions in which points vary most: principal components.
 
-/// Turns over all pairs of axes, at most.
-const SWEEPS: usize = 50;
+use nalgebra::DMatrix;
 
 /// Orthogonal directions through a centre.
 pub(super) struct Map {
@@ -34,55 +33,19 @@ pub(super) fn principal(z: &[f32], dim: usize, count: usize) -> Map {
     for point in z.chunks_exact(dim) {
         centre.iter_mut().zip(point).for_each(|(c, z)| *c += f64::from(*z) / n);
     }
-    let mut covariance = vec![vec![0.0; dim]; dim];
+    let mut covariance = DMatrix::<f64>::zeros(dim, dim);
     for point in z.chunks_exact(dim) {
         let from: Vec<f64> = point.iter().zip(&centre).map(|(z, c)| f64::from(*z) - c).collect();
-        for (row, a) in covariance.iter_mut().zip(&from) {
-            row.iter_mut().zip(&from).for_each(|(to, b)| *to += a * b / n);
+        for (i, a) in from.iter().enumerate() {
+            from.iter().enumerate().for_each(|(j, b)| covariance[(i, j)] += a * b / n);
         }
     }
-    let mut vectors = diagonalise(&mut covariance);
+    let eigen = covariance.symmetric_eigen();
     let mut order: Vec<usize> = (0..dim).collect();
-    order.sort_by(|&i, &j| covariance[j][j].total_cmp(&covariance[i][i]));
-    let directions = order.into_iter().take(count).map(|i| std::mem::take(&mut vectors[i]));
+    order.sort_by(|&i, &j| eigen.eigenvalues[j].total_cmp(&eigen.eigenvalues[i]));
+    let direction = |i: usize| eigen.eigenvectors.column(i).iter().copied().collect();
+    let directions = order.into_iter().take(count).map(direction);
     Map { centre, directions: directions.collect() }
-}
-
-/// Jacobi's rotations (Golub, Van Loan, section 8.5): `matrix`, symmetric, becomes diagonal; returns the
-/// eigenvectors, one for each diagonal value.
-fn diagonalise(matrix: &mut [Vec<f64>]) -> Vec<Vec<f64>> {
-    let dim = matrix.len();
-    let mut vectors: Vec<Vec<f64>> =
-        (0..dim).map(|i| (0..dim).map(|j| f64::from(u8::from(i == j))).collect()).collect();
-    for _ in 0..SWEEPS {
-        let mut moved = false;
-        for p in 0..dim {
-            for q in p + 1..dim {
-                let off = matrix[p][q];
-                if off.abs() <= f64::EPSILON * (matrix[p][p] * matrix[q][q]).abs().sqrt() {
-                    continue;
-                }
-                moved = true;
-                let tau = (matrix[q][q] - matrix[p][p]) / (2.0 * off);
-                let t = tau.signum() / (tau.abs() + (1.0 + tau * tau).sqrt());
-                let c = 1.0 / (1.0 + t * t).sqrt();
-                let s = t * c;
-                for row in matrix.iter_mut() {
-                    (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
-                }
-                for k in 0..dim {
-                    let (a, b) = (matrix[p][k], matrix[q][k]);
-                    (matrix[p][k], matrix[q][k]) = (c * a - s * b, s * a + c * b);
-                    let (a, b) = (vectors[p][k], vectors[q][k]);
-                    (vectors[p][k], vectors[q][k]) = (c * a - s * b, s * a + c * b);
-                }
-            }
-        }
-        if !moved {
-            break;
-        }
-    }
-    vectors
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use snel_core::rows::Rows;
 use snel_core::vae::{Likelihood, VaeEngine};
 use snel_data::Dataset;
 
-use super::evaluate::for_each_row;
+use super::evaluate::{Normaliser, for_each_row};
 use crate::config::{Config, Split};
 use crate::eval_report::rows_of;
 use crate::evaluate::{Estimate, WeightSummary, log_weights, warnings};
@@ -108,11 +108,6 @@ impl Sum {
     }
 }
 
-/// `row` minus `normaliser`, two estimates that do not depend on each other.
-fn minus(row: Estimate, normaliser: Estimate) -> Estimate {
-    Estimate { value: row.value - normaliser.value, se: row.se.hypot(normaliser.se) }
-}
-
 /// Evaluates on `rows` with `samples` samples of the prior and `posterior` of each row.
 ///
 /// # Errors
@@ -140,10 +135,8 @@ pub(super) fn evaluate(
     let latent = engine.model().latent();
     let set = SampleSet { stream, step: 0 };
     let (weights, not_finite) = log_weights(engine, latent, set, samples);
-    let b = f64::from(engine.head().b);
-    let log_z = Estimate { value: weights.log_mean(), se: weights.relative_error() };
+    let Normaliser { b, log_z, at_b } = Normaliser::new(&weights, f64::from(engine.head().b));
     let residual = log_z.value - b;
-    let at_b = Estimate { value: b + residual.exp() - 1.0, se: residual.exp() * log_z.se };
     let weights = WeightSummary::new(&weights, not_finite);
     let mut warnings = warnings(&weights, residual);
     if ess / n < MIN_ESS {
@@ -157,10 +150,10 @@ pub(super) fn evaluate(
     Ok(VaeEvaluation {
         rows: n as u64,
         posterior_samples: posterior,
-        snelbo: minus(of_elbo, at_b),
-        elbo: minus(of_elbo, log_z),
-        importance: minus(of_importance, at_b),
-        log_likelihood: minus(of_importance, log_z),
+        snelbo: of_elbo.minus(&at_b),
+        elbo: of_elbo.minus(&log_z),
+        importance: of_importance.minus(&at_b),
+        log_likelihood: of_importance.minus(&log_z),
         rows_se: elbo.rows_se(n),
         importance_rows_se: importance.rows_se(n),
         reconstruction: reconstruction / n,

@@ -18,7 +18,7 @@ fn defaults_are_those_of_its_kind() {
     assert_eq!((latents.latent, &latents.encoder[..]), (16, &[400, 400][..]));
     assert_eq!((latents.likelihood, latents.prior), (Likelihood::Bernoulli, Prior::Energy));
     assert!(!latents.freeze && !config.data.standardise);
-    assert_eq!((config.train.samples, config.train.posterior_samples), (256, Some(1)));
+    assert_eq!((config.train.samples, config.train.posterior_samples), (512, Some(1)));
     assert_eq!(config.eval.posterior_samples, Some(100));
     let gaussian = Config::parse(
         "data.path = 'a.csv'",
