@@ -53,9 +53,14 @@ train example *args:
     cargo run --locked --release -p snel-cli -- train examples/{{ example }}.toml {{ args }}
 
 # Trains conditional models on toy regressions by every objective and prints the table of
-# docs/regression.md; runs that are in the folder already are only evaluated
+# docs/regression.md; runs that are in the folder already are only read
 regression folder="target/regression":
     cargo run --locked --release -p snel-train --example regression -- {{ folder }}
+
+# Trains regressions on the UCI tables in the folder DATA (docs/regression.md names the files) and
+# prints the table of docs/regression.md; runs that are there already are only read
+uci data folder="target/uci" *names:
+    cargo run --locked --release -p snel-train --example uci -- {{ data }} {{ folder }} {{ names }}
 
 # Kills, freezes and restarts workers and coordinators for a while, and compares bytes
 chaos seconds="600":

@@ -1,0 +1,190 @@
+//! The data sets and the settings of their runs.
+//!
+//! Settings were chosen by the bound on validation rows of seeds 101 and 102; runs have seeds from 1.
+
+/// The same for every run. Checkpoints are not wanted: a run takes a minute.
+pub(crate) const COMMON: &str = r#"
+[data]
+split = [0.8, 0.1, 0.1]
+
+[model]
+kind = "conditional"
+
+[proposal]
+kind = "mdn"
+loss = "likelihood"
+
+[train]
+checkpoint_every = 1000000
+
+[output]
+tensorboard = false
+report = false
+"#;
+
+/// What is compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// An energy that tilts a mixture density network, trained by SNL.
+    Energy,
+    /// That network alone.
+    Mixture,
+    /// A network that gives one Gaussian.
+    Gaussian,
+}
+
+/// In the order of the table.
+pub(crate) const METHODS: [Method; 3] = [Method::Energy, Method::Mixture, Method::Gaussian];
+
+impl Method {
+    /// As folders and the table have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Energy => "energy",
+            Self::Mixture => "mixture",
+            Self::Gaussian => "gaussian",
+        }
+    }
+}
+
+/// A data set and the settings of its runs.
+pub(crate) struct Set {
+    /// Of its file, without `.csv`.
+    pub(crate) name: &'static str,
+    /// The column to predict.
+    pub(crate) target: &'static str,
+    /// The targets are whole numbers.
+    pub(crate) whole_numbers: bool,
+    /// Splits, of seeds 1 to this.
+    pub(crate) seeds: u32,
+    /// Units of each of the two hidden layers of every network.
+    width: u32,
+    steps: u32,
+    batch: u32,
+    valid_every: u32,
+    /// Weight of the wide Student-t in the proposal of the energy.
+    defensive: f64,
+    energy: Chosen,
+    mixture: Chosen,
+    gaussian: Chosen,
+}
+
+/// What was chosen for each method by itself.
+struct Chosen {
+    lr: f64,
+    weight_decay: f64,
+    components: u32,
+}
+
+/// The tables.
+pub(crate) const SETS: [Set; 5] = [
+    Set {
+        name: "yacht",
+        target: "resistance",
+        whole_numbers: false,
+        seeds: 20,
+        width: 50,
+        steps: 4000,
+        batch: 32,
+        valid_every: 100,
+        defensive: 0.002,
+        energy: Chosen { lr: 0.01, weight_decay: 0.01, components: 1 },
+        mixture: Chosen { lr: 0.01, weight_decay: 0.01, components: 2 },
+        gaussian: Chosen { lr: 0.01, weight_decay: 0.01, components: 1 },
+    },
+    Set {
+        name: "concrete",
+        target: "strength",
+        whole_numbers: false,
+        seeds: 20,
+        width: 50,
+        steps: 4000,
+        batch: 32,
+        valid_every: 100,
+        defensive: 0.02,
+        energy: Chosen { lr: 0.01, weight_decay: 0.01, components: 4 },
+        mixture: Chosen { lr: 0.01, weight_decay: 0.01, components: 4 },
+        gaussian: Chosen { lr: 0.01, weight_decay: 0.01, components: 1 },
+    },
+    Set {
+        name: "wine-white",
+        target: "quality",
+        whole_numbers: true,
+        seeds: 10,
+        width: 64,
+        steps: 4000,
+        batch: 64,
+        valid_every: 200,
+        defensive: 0.002,
+        energy: Chosen { lr: 0.01, weight_decay: 0.3, components: 8 },
+        mixture: Chosen { lr: 0.01, weight_decay: 0.3, components: 8 },
+        gaussian: Chosen { lr: 0.003, weight_decay: 0.3, components: 1 },
+    },
+    Set {
+        name: "power-plant",
+        target: "PE",
+        whole_numbers: false,
+        seeds: 5,
+        width: 64,
+        steps: 6000,
+        batch: 128,
+        valid_every: 500,
+        defensive: 0.02,
+        energy: Chosen { lr: 0.003, weight_decay: 0.01, components: 8 },
+        mixture: Chosen { lr: 0.01, weight_decay: 0.01, components: 8 },
+        gaussian: Chosen { lr: 0.01, weight_decay: 0.01, components: 1 },
+    },
+    Set {
+        name: "protein",
+        target: "RMSD",
+        whole_numbers: false,
+        seeds: 3,
+        width: 64,
+        steps: 10_000,
+        batch: 128,
+        valid_every: 1000,
+        defensive: 0.02,
+        energy: Chosen { lr: 0.01, weight_decay: 0.01, components: 8 },
+        mixture: Chosen { lr: 0.01, weight_decay: 0.01, components: 8 },
+        gaussian: Chosen { lr: 0.01, weight_decay: 0.01, components: 1 },
+    },
+];
+
+impl Set {
+    /// What a run has besides [`COMMON`], as `KEY=VALUE`.
+    pub(crate) fn settings(&self, method: Method) -> Vec<String> {
+        let Self { width, steps, batch, valid_every, .. } = self;
+        let Chosen { lr, weight_decay, components } = match method {
+            Method::Energy => &self.energy,
+            Method::Mixture => &self.mixture,
+            Method::Gaussian => &self.gaussian,
+        };
+        let mut settings = vec![
+            format!("data.targets=[\"{}\"]", self.target),
+            format!("model.features=[{width}, {width}]"),
+            format!("model.widths=[{width}, {width}]"),
+            format!("proposal.widths=[{width}, {width}]"),
+            format!("proposal.components={components}"),
+            format!("optim.lr={lr}"),
+            format!("optim.weight_decay={weight_decay}"),
+            format!("train.steps={steps}"),
+            format!("train.batch={batch}"),
+            format!("train.valid_every={valid_every}"),
+        ];
+        settings.extend(match method {
+            Method::Energy => vec![
+                format!("proposal.defensive={}", self.defensive),
+                "train.samples=32".to_owned(),
+                "train.valid_samples=128".to_owned(),
+            ],
+            // A network that is only pretrained is the model: the energy stays zero, every weight
+            // one, and both bounds are its log-likelihood, however few the samples.
+            Method::Mixture | Method::Gaussian => vec![
+                format!("proposal.pretrain={steps}"),
+                "train.samples=1".to_owned(),
+                "train.valid_samples=2".to_owned(),
+            ],
+        });
+        settings
+    }
+}
