@@ -43,7 +43,9 @@ pub enum Stream {
     /// Chains of annealed importance sampling.
     Anneal = 11,
     /// Chains of maximum likelihood by Markov chains: their first places, starts and moves.
-    Chains = 12,
+    Chains = 15,
+    /// Order in which persistent chains are moved.
+    ChainOrder = 16,
 }
 
 /// A key: the seed and the stream. Copy it freely.
