@@ -42,14 +42,16 @@ pub enum Stream {
     StartB = 10,
     /// Chains of annealed importance sampling.
     Anneal = 11,
-    /// Chains of maximum likelihood by Markov chains: their first places, starts and moves.
-    Chains = 12,
     /// Noise of the samples of `q(z|x)` in training steps.
-    Posterior = 13,
+    Posterior = 12,
     /// Grey values of images that become 0 or 1.
-    Binarise = 14,
+    Binarise = 13,
     /// Rows drawn from `p(x|z)` for the user.
-    Decode = 15,
+    Decode = 14,
+    /// Chains of maximum likelihood by Markov chains: their first places, starts and moves.
+    Chains = 15,
+    /// Order in which persistent chains are moved.
+    ChainOrder = 16,
 }
 
 /// A key: the seed and the stream. Copy it freely.

@@ -39,8 +39,7 @@ impl Persistent {
         range: Range<u64>,
         mut visit: impl FnMut(u64, usize),
     ) {
-        // A row of the training data has nothing to do with a slot of its number: one key will do.
-        let key = Key::new(seed, Stream::Chains);
+        let key = Key::new(seed, Stream::ChainOrder);
         let position = u128::from(step) * u128::from(self.moved);
         let pass = (position / u128::from(self.chains.max(1))) as u32;
         let first = (position % u128::from(self.chains.max(1))) as u64;
