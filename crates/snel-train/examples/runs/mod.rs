@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! 1. A run that has its `eval.json` is only read, and refused if it was made with other settings.
-//! 2. A run that was interrupted goes on; one that diverged diverges again, with the same bits.
+//! 2. A run that was interrupted goes on from its last checkpoint, or begins again without one; one
+//!    that diverged diverges again, with the same bits.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! An energy on top of a mixture density network beside that network and a Gaussian one, on five UCI
+//! An energy on top of a proposal beside a mixture density network and a Gaussian one, on five UCI
 //! tables: `cargo run --release -p snel-train --example uci -- DATA FOLDER [NAME…]` reads the tables
 //! in DATA, keeps runs in FOLDER and prints the table of `docs/regression.md`. Runs that are in the
 //! folder already are only read, so what was interrupted goes on.

@@ -10,6 +10,8 @@ use crate::sets::{METHODS, Method, Set};
 pub(crate) struct Score {
     lower: f64,
     upper: f64,
+    /// Of the proposal, which is the base that the energy tilts.
+    base: f64,
     rmse: f64,
     /// Share of rows within the central interval of nine tenths.
     within: f64,
@@ -20,17 +22,19 @@ impl Score {
     pub(crate) fn new(report: &ConditionalReport) -> Option<Self> {
         let target = report.standardised.targets.first()?;
         let (lower, upper) = (report.original.lower, report.original.upper);
-        Some(Self { lower, upper, rmse: target.rmse, within: target.within_nine_tenths() })
+        let base = report.standardised.proposal + report.log_det;
+        let (rmse, within) = (target.rmse, target.within_nine_tenths());
+        Some(Self { lower, upper, base, rmse, within })
     }
 }
 
 /// Names of the columns.
 pub(crate) fn head() {
     println!(
-        "| table | model | splits | log-likelihood | upper bound | energy over it | splits ahead | \
-         RMSE | within 90 % |"
+        "| table | model | splits | log-likelihood | upper bound | its base | energy over it | \
+         splits ahead | RMSE | within 90 % |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
 }
 
 /// The rows of one data set; `scores` are those of [`METHODS`], by seed, none if a run diverged.
@@ -43,19 +47,22 @@ pub(crate) fn rows(set: &Set, scores: &[Vec<Option<Score>>]) {
             .zip(scores)
             .filter_map(|(e, s)| Some(e.as_ref()?.lower - s.as_ref()?.lower))
             .collect();
-        let (upper, over) = if method == Method::Energy {
-            (mean_text(all().map(|s| s.upper), 3), [String::new(), String::new()])
+        let (bounds, over) = if method == Method::Energy {
+            let bounds =
+                [mean_text(all().map(|s| s.upper), 3), mean_text(all().map(|s| s.base), 3)];
+            (bounds, [String::new(), String::new()])
         } else {
             let ahead = over.iter().filter(|d| **d > 0.0).count();
             let ahead = format!("{ahead} of {}", over.len());
-            (String::new(), [mean_text(over.into_iter(), 3), ahead])
+            ([String::new(), String::new()], [mean_text(over.into_iter(), 3), ahead])
         };
         println!(
-            "| {} | {} | {} | {} | {upper} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             set.name,
             method.name(),
             all().count(),
             mean_text(all().map(|s| s.lower), 3),
+            bounds.join(" | "),
             over.join(" | "),
             mean_text(all().map(|s| s.rmse), 3),
             mean_text(all().map(|s| s.within), 3),
