@@ -139,3 +139,33 @@ fn post_hoc_leaves_the_networks_as_they_are() {
     let wider = [&["train", "config.toml", "--out", "no", "--set", "model.latent=3"], &set[..]];
     place.snel(&wider.concat()).refuses(65, &["cannot start from", "differ"]);
 }
+
+/// A model that was trained gives images nearer to real ones than one that was not, and both stand in a
+/// comparison with what they have spent.
+#[test]
+fn training_brings_images_nearer() {
+    let place = place();
+    let held_out = "data={ train = 'images.idx', valid_rows = 60, test = 'images.idx', scale = 255, \
+                    binarise = 'fixed' }";
+    for (name, steps) in [("fresh", "train.steps=1"), ("trained", "train.steps=600")] {
+        let set = ["--set", held_out, "--set", steps, "--set", "optim.lr=1e-2"];
+        place.ok(&[&["train", "config.toml", "--out", name], &set[..]].concat());
+    }
+    let label = |i: u32| format!("{}\n", i % 2 * 4 + i / 2 % 4);
+    place.write("labels.csv", &(0..300).map(label).collect::<String>());
+    let measure = ["frechet", "fresh", "trained", "--labels", "labels.csv", "--json"];
+    let report = place.ok(&measure).json();
+    assert!(report["accuracy"].as_f64().unwrap() > 0.9, "{report}");
+    let of = |run: usize| &report["runs"][run]["distance"];
+    let [fresh, trained] = [0, 1].map(|run| of(run)["value"].as_f64().unwrap());
+    let se = of(1)["se"].as_f64().unwrap();
+    assert!(trained + 5.0 * se < fresh && report["real"].as_f64().unwrap() < trained, "{report}");
+    assert_eq!(place.ok(&[&measure[..], &["--threads", "1"]].concat()).json(), report);
+
+    let compared = place.ok(&["compare", "fresh", "trained", "--json"]).json();
+    let interval = &compared["runs"][1]["evaluated"]["standardised"]["interval"];
+    assert!(interval[0].as_f64().unwrap() < interval[1].as_f64().unwrap(), "{compared}");
+
+    place.write("few.csv", "1\n2\n");
+    place.snel(&["frechet", "fresh", "--labels", "few.csv"]).refuses(65, &["few.csv", "2 labels"]);
+}

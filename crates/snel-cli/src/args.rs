@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Compare runs at equal budget: evaluations of the energy, of its gradient, seconds
     Compare(CompareArgs),
+    /// Measure how far what variational auto-encoders give is from test rows, by a small classifier
+    Frechet(FrechetArgs),
     /// Write the log-density of every row of a file
     Score(ScoreArgs),
     /// Predict the targets of every row of a file, with a conditional model
@@ -370,6 +372,28 @@ pub(crate) struct CompareArgs {
     #[arg(required = true, value_name = "RUN")]
     pub(crate) runs: Vec<PathBuf>,
     /// Print one JSON document on stdout instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FrechetArgs {
+    /// Run folders, all of the same data
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Labels of the rows of `data.train`, one a row: whole numbers from 0
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: PathBuf,
+    /// Draws of a set [default: as many as there are test rows]
+    #[arg(short, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=10_000_000))]
+    pub(crate) n: Option<u64>,
+    /// Sets of draws of each run, for the error
+    #[arg(long, value_name = "K", default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(crate) sets: u32,
+    #[command(flatten)]
+    pub(crate) compute: Compute,
+    /// Print one JSON document on stdout instead of a table
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -16,6 +16,7 @@ use snel_train::conditional::PredictError;
 use snel_train::config::ConfigError;
 use snel_train::container::ContainerError;
 use snel_train::file::FileError;
+use snel_train::frechet::FrechetError;
 use snel_train::run::RunError;
 use snel_train::run_folder::RunFolderError;
 use snel_train::sample::SampleError;
@@ -111,6 +112,24 @@ impl From<CompareError> for Failure {
             CompareError::Evaluation { .. } => {
                 ("`snel train --resume` writes it again", Exit::Data)
             }
+        };
+        Self { error: error.into(), hint: Some(hint.to_owned()), exit }
+    }
+}
+
+impl From<FrechetError> for Failure {
+    fn from(error: FrechetError) -> Self {
+        let (hint, exit) = match error {
+            FrechetError::Run(error) => return error.into(),
+            FrechetError::Data(error) => return error.into(),
+            FrechetError::Sample(error) => return error.into(),
+            FrechetError::Labels { .. } | FrechetError::Columns { .. } => {
+                ("name the labels of the file `data.train` of the runs", Exit::Data)
+            }
+            FrechetError::Shuffled => {
+                ("train with `data.train` and `data.valid_rows`", Exit::Usage)
+            }
+            FrechetError::OtherData { .. } => ("measure it by itself", Exit::Usage),
         };
         Self { error: error.into(), hint: Some(hint.to_owned()), exit }
     }

@@ -31,6 +31,7 @@ fn main() -> std::process::ExitCode {
         Command::WorkerList(args) => commands::run::workers(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Compare(args) => commands::compare::run(&args),
+        Command::Frechet(args) => commands::frechet::run(&args),
         Command::Score(args) => commands::score::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Sample(args) => commands::sample::run(&args),

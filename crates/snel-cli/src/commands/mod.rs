@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod coordinator;
 pub(crate) mod doctor;
 pub(crate) mod eval;
+pub(crate) mod frechet;
 pub(crate) mod inspect;
 pub(crate) mod launch;
 pub(crate) mod plan;

@@ -50,7 +50,9 @@ pub(crate) fn report(
     let dataset = &trained.setup.dataset;
     match evaluate_and_save(&trained.folder, config, dataset, &trained.model, &engine)? {
         AnyReport::Conditional(found) => Ok(Some(*found)),
-        AnyReport::Density(_) | AnyReport::Vae(_) => Err(format!("{} is of a density model", out.display()).into()),
+        AnyReport::Density(_) | AnyReport::Vae(_) => {
+            Err(format!("{} is of a density model", out.display()).into())
+        }
     }
 }
 

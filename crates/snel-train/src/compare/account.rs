@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CompareError;
 use crate::config::{Config, ObjectiveKind, Split};
+use crate::evaluate::Estimate;
 use crate::file::FileError;
 use crate::metrics::{Record, Spent, ValidationRecord};
 use crate::run_folder::{RunFolder, keys_of_steps};
@@ -30,14 +31,44 @@ pub struct Standing {
 }
 
 /// The final evaluation of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluated {
     /// `train`, `valid` or `test`.
     pub split: Split,
     /// Steps the model had done.
     pub step: u64,
-    /// In standardised units.
+    /// In standardised units; of a variational auto-encoder, SNELBO and the same with `log Ẑ`.
     pub standardised: Likelihood,
+}
+
+/// What is read of `eval.json`, of any kind of model.
+#[derive(Deserialize)]
+struct Report {
+    split: Split,
+    step: u64,
+    #[serde(flatten)]
+    of_kind: OfKind,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OfKind {
+    Standardised(Likelihood),
+    Evaluation { snelbo: Estimate, elbo: Estimate, rows_se: Option<f64> },
+}
+
+impl From<Report> for Evaluated {
+    fn from(report: Report) -> Self {
+        let Report { split, step, of_kind } = report;
+        let standardised = match of_kind {
+            OfKind::Standardised(likelihood) => likelihood,
+            OfKind::Evaluation { snelbo, elbo, rows_se } => {
+                let interval = Estimate::between(&snelbo, &elbo).map(Some);
+                Likelihood { interval, rows_se }
+            }
+        };
+        Self { split, step, standardised }
+    }
 }
 
 /// A likelihood in nats a row.
@@ -128,8 +159,8 @@ fn evaluated(folder: &RunFolder) -> Result<Option<Evaluated>, CompareError> {
         return Ok(None);
     }
     let bytes = std::fs::read(&path).map_err(FileError::at("read", &path))?;
-    match serde_json::from_slice(&bytes) {
-        Ok(evaluated) => Ok(Some(evaluated)),
+    match serde_json::from_slice::<Report>(&bytes) {
+        Ok(report) => Ok(Some(report.into())),
         Err(error) => Err(CompareError::Evaluation { path, why: error.to_string() }),
     }
 }

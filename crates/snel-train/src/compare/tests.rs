@@ -55,6 +55,26 @@ fn runs_stand_where_the_smallest_budget_leaves_them() {
 }
 
 #[test]
+fn final_evaluations_of_every_kind_are_understood() {
+    let temp = tempfile::tempdir().unwrap();
+    let a = run(&temp.path().join("a"), &[], &[(10, -3.0, 5.0)]);
+    let of = |json: &str| {
+        std::fs::write(a.join("eval.json"), json).unwrap();
+        compare(std::slice::from_ref(&a)).unwrap().runs[0].evaluated.clone().unwrap()
+    };
+    let density =
+        of("{\"name\":\"a\",\"split\":\"test\",\"step\":10,\"units\":\"\",\"log_det\":1.0,\
+         \"standardised\":{\"rows\":3,\"interval\":[-2.0,null],\"rows_se\":0.5}}");
+    assert_eq!(density.standardised.interval, [Some(-2.0), None]);
+    let vae = of(
+        "{\"name\":\"a\",\"split\":\"valid\",\"step\":10,\"evaluation\":{\"rows\":3,\"b\":0.0,\
+         \"snelbo\":{\"value\":-90.0,\"se\":0.0},\"elbo\":{\"value\":-89.0,\"se\":0.0},\"rows_se\":null}}",
+    );
+    assert_eq!(vae.standardised.interval, [Some(-90.0), Some(-89.0)]);
+    assert_eq!((vae.split, vae.standardised.rows_se), (crate::config::Split::Valid, None));
+}
+
+#[test]
 fn the_clock_of_a_resumed_run_goes_on() {
     let temp = tempfile::tempdir().unwrap();
     let a = run(&temp.path().join("a"), &[], &[(10, -3.0, 5.0), (20, -2.0, 2.0), (30, -2.0, 4.0)]);

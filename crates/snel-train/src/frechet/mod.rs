@@ -17,10 +17,12 @@
 //!    number's meaning.
 
 mod classifier;
+mod measure;
 
 use nalgebra::DMatrix;
 
 pub use classifier::{Classifier, LabelError};
+pub use measure::{Distance, FrechetError, FrechetReport, Sets, measure};
 
 /// Mean and covariance of features.
 #[derive(Debug, Clone)]
