@@ -52,6 +52,17 @@ gallery folder="target/gallery":
 train example *args:
     cargo run --locked --release -p snel-cli -- train examples/{{ example }}.toml {{ args }}
 
+# Trains a model by every objective at equal budget: the tables of docs/objectives.md
+objectives folder="target/objectives":
+    cargo build --locked --release
+    benches/objectives.sh {{ folder }}
+
+# Trains variational auto-encoders with each kind of prior on the MNIST files in DATA: the table of
+# docs/vae.md
+priors data folder="target/priors" steps="20000":
+    cargo build --locked --release
+    benches/priors.sh {{ data }} {{ folder }} {{ steps }}
+
 # Trains conditional models on toy regressions by every objective and prints the table of
 # docs/regression.md; runs that are in the folder already are only read
 regression folder="target/regression":
