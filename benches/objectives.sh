@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# Trains a model by every objective on three sets of data, each with about 20 million evaluations of the
-# energy, and puts them side by side: the tables of docs/objectives.md.
+# Trains a model by every objective, each with about 20 million evaluations of the energy and at three
+# learning rates, and puts the best rate of each objective, by the validation rows, side by side: the
+# tables of docs/objectives.md.
 #
-#     benches/objectives.sh FOLDER [SEED]      runs that are there are not made again
+#     benches/objectives.sh FOLDER [SET…]      sets of data: rings, power-plant; runs that are there are kept
 #
-# SNEL names the program (default target/release/snel).
+# SNEL names the program (default target/release/snel), THREADS its threads. Needs python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder=$1 seed=${2:-0}
+folder=$1
+shift
+sets=("$@")
+[[ $# == 0 ]] && sets=(rings power-plant)
 snel=${SNEL:-target/release/snel}
 mkdir -p "$folder"
 
@@ -17,28 +21,34 @@ declare -A objective=(
     [snl]="{ kind = 'snl' }"
     [nce]="{ kind = 'nce' }"
     [is-mle]="{ kind = 'is-mle' }"
-    [pcd]="{ kind = 'mcmc', start = 'persistent', kernel = 'mala', steps = 10 }"
-    [short-run]="{ kind = 'mcmc', start = 'proposal', kernel = 'mala', steps = 18 }"
+    [pcd]="{ kind = 'mcmc', start = 'persistent', kernel = 'mala', steps = 10, step_size = 0.15, adapt = false }"
+    [short-run]="{ kind = 'mcmc', start = 'proposal', kernel = 'mala', steps = 18, step_size = 0.15, adapt = false }"
     [cd]="{ kind = 'mcmc', start = 'data', kernel = 'ula', steps = 10 }"
 )
 declare -A data=(
     [rings]="{ toy = 'rings', rows = 20000 }"
-    [mixture]="{ toy = 'gaussian_mixture', dim = 8, rows = 20000 }"
     [power-plant]="{ path = 'examples/data/power-plant.csv' }"
 )
 
-for set in rings mixture power-plant; do
-    runs=()
+# The folder with the highest lower bound on the validation rows.
+best() {
+    "$snel" compare --json "$@" 2>/dev/null | python3 -c '
+import json, sys
+runs = json.load(sys.stdin)["runs"]
+print(max(runs, key=lambda run: run["now"]["lower"])["path"])'
+}
+
+for set in "${sets[@]}"; do
+    chosen=()
     for name in snl nce is-mle pcd short-run cd; do
-        run=$folder/$set-$seed/$name
-        runs+=("$run")
-        [[ -f $run/eval.json ]] && continue
+        ended=()
         samples=2048
         [[ ${objective[$name]} == *mcmc* ]] && samples=512
-        config=$folder/$set-$seed-$name.toml
-        cat > "$config" <<END
-seed = $seed
-
+        for lr in 1e-3 3e-4 1e-4; do
+            run=$folder/$set/$name-$lr
+            if [[ ! -f $run/eval.json ]]; then
+                config=$folder/$set-$name-$lr.toml
+                cat > "$config" <<END
 objective = ${objective[$name]}
 [model]
 depth = 3
@@ -47,19 +57,21 @@ width = 64
 kind = "gaussian"
 scale = 1.2
 [optim]
-lr = 3e-3
+lr = $lr
 [train]
 steps = ${steps[$name]}
 batch = 512
 samples = $samples
 valid_every = $((steps[$name] / 20))
 END
-        # A path in a config is meant from its folder.
-        "$snel" train "$config" --out "$run" --set "data=${data[$set]}" >&2 \
-            || echo "$run did not end" >&2
+                # A path in a config is meant from its folder, one in --set from here.
+                "$snel" train "$config" --out "$run" ${THREADS:+--threads "$THREADS"} \
+                    --set "data=${data[$set]}" >&2 || echo "$run did not end" >&2
+            fi
+            [[ -f $run/eval.json ]] && ended+=("$run")
+        done
+        chosen+=("$(best "${ended[@]}")")
     done
     echo "== $set"
-    ended=()
-    for run in "${runs[@]}"; do [[ -f $run/eval.json ]] && ended+=("$run"); done
-    "$snel" compare "${ended[@]}"
+    "$snel" compare "${chosen[@]}"
 done
