@@ -57,8 +57,7 @@ objectives folder="target/objectives":
     cargo build --locked --release
     benches/objectives.sh {{ folder }}
 
-# Trains variational auto-encoders with each kind of prior on the MNIST files in DATA: the table of
-# docs/vae.md
+# Trains a variational auto-encoder with each kind of prior on MNIST: the table of docs/vae.md
 priors data folder="target/priors" steps="20000":
     cargo build --locked --release
     benches/priors.sh {{ data }} {{ folder }} {{ steps }}
@@ -68,8 +67,7 @@ priors data folder="target/priors" steps="20000":
 regression folder="target/regression":
     cargo run --locked --release -p snel-train --example regression -- {{ folder }}
 
-# Trains regressions on the UCI tables in the folder DATA (docs/regression.md names the files) and
-# prints the table of docs/regression.md; runs that are there already are only read
+# Trains regressions on the UCI tables in DATA: the table of docs/regression.md, which names the files
 uci data folder="target/uci" *names:
     cargo run --locked --release -p snel-train --example uci -- {{ data }} {{ folder }} {{ names }}
 

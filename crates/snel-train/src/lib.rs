@@ -11,6 +11,7 @@ pub mod config;
 pub mod container;
 pub mod cost;
 pub mod divergence;
+mod estimate;
 pub mod eval_report;
 pub mod evaluate;
 pub mod file;

@@ -15,6 +15,7 @@ use snel_data::{DataError, Dataset, ReadOptions};
 use super::{Classifier, LabelError, Moments};
 use crate::compute::{AnyEngine, Compute};
 use crate::config::{Config, Data};
+use crate::estimate::mean;
 use crate::evaluate::Estimate;
 use crate::model_file::ModelFile;
 use crate::run::{RunError, engine_of, load_model};
@@ -237,11 +238,4 @@ fn first(rows: &dyn Rows, count: u64) -> Result<Vec<f32>, FrechetError> {
     rows.gather(&numbers, &mut values)
         .map_err(|e| RunError::from(crate::setup::SetupError::Rows(e)))?;
     Ok(values)
-}
-
-fn mean(values: &[f64]) -> Estimate {
-    let n = values.len() as f64;
-    let value = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|v| (v - value).powi(2)).sum::<f64>() / (n - 1.0);
-    Estimate { value, se: (variance / n).sqrt() }
 }

@@ -27,8 +27,8 @@ pub use measure::{Distance, FrechetError, FrechetReport, Sets, measure};
 /// Mean and covariance of features.
 #[derive(Debug, Clone)]
 pub struct Moments {
-    mean: Vec<f64>,
-    covariance: DMatrix<f64>,
+    pub(crate) mean: Vec<f64>,
+    pub(crate) covariance: DMatrix<f64>,
 }
 
 impl Moments {

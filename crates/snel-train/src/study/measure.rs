@@ -24,10 +24,10 @@ use snel_core::rows::{Matrix, Rows};
 use snel_core::step::{StepFault, reduce_step, room_for};
 
 use super::StudyError;
-use super::estimate::{dot, mean, total_variance, variance};
 use super::target::{Proposal, Target, monomials};
 use super::watch::{Sliced, Watcher};
 use crate::compute::ComputeError;
+use crate::estimate::{dot, mean, total_variance, variance};
 use crate::evaluate::Estimate;
 use crate::memory;
 use crate::plot::grouped;

@@ -5,7 +5,7 @@
 //! | [`samples`], [`dimension`] | the sweeps: which cells, which predictions, which pictures |
 //! | [`measure`] | one cell: three objectives at known parameters, many times over |
 //! | [`target`], [`theory`] | models whose normaliser and gradient are known, and closed forms |
-//! | [`estimate`], [`fit`], [`check`] | means with errors, exponents with errors, verdicts |
+//! | [`crate::estimate`], [`fit`], [`check`] | means with errors, exponents with errors, verdicts |
 //! | [`workers`] | threads and processes in their phases, and a model of larger clusters |
 //! | [`table`] | `study.csv`, from which a study goes on |
 //! | [`page`] | pictures and `study.html` |
@@ -17,7 +17,6 @@
 
 pub mod check;
 pub mod dimension;
-pub(crate) mod estimate;
 pub mod fit;
 pub mod measure;
 pub mod page;

@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 pub use findings::{findings, modelled};
 use load::Load;
 
-use super::estimate::mean;
 use super::table::Table;
 use super::watch::Watcher;
 use super::{Extent, StudyError};
 use crate::compute::Compute;
+use crate::estimate::mean;
 use crate::plot::grouped;
 
 /// What the workers are.

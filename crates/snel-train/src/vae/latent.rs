@@ -1,6 +1,6 @@
 //! The directions in which points vary most: principal components.
 
-use nalgebra::DMatrix;
+use crate::frechet::Moments;
 
 /// Orthogonal directions through a centre.
 pub(super) struct Map {
@@ -28,18 +28,7 @@ impl Map {
 
 /// The `count` principal components of the points `z` of `dim` values each.
 pub(super) fn principal(z: &[f32], dim: usize, count: usize) -> Map {
-    let n = (z.len() / dim).max(1) as f64;
-    let mut centre = vec![0.0; dim];
-    for point in z.chunks_exact(dim) {
-        centre.iter_mut().zip(point).for_each(|(c, z)| *c += f64::from(*z) / n);
-    }
-    let mut covariance = DMatrix::<f64>::zeros(dim, dim);
-    for point in z.chunks_exact(dim) {
-        let from: Vec<f64> = point.iter().zip(&centre).map(|(z, c)| f64::from(*z) - c).collect();
-        for (i, a) in from.iter().enumerate() {
-            from.iter().enumerate().for_each(|(j, b)| covariance[(i, j)] += a * b / n);
-        }
-    }
+    let Moments { mean: centre, covariance } = Moments::new(z, dim);
     let eigen = covariance.symmetric_eigen();
     let mut order: Vec<usize> = (0..dim).collect();
     order.sort_by(|&i, &j| eigen.eigenvalues[j].total_cmp(&eigen.eigenvalues[i]));
