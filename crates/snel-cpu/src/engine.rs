@@ -60,8 +60,7 @@ impl CpuEngine {
         let threads = threads.max(1);
         let host = Host::new(problem.clone());
         let moves_points = problem.objective.mcmc().is_some();
-        let mut packed =
-            PackedWeights::with_way_back(&problem.model.energy, set.lanes(), moves_points);
+        let mut packed = PackedWeights::new(&problem.model.energy, set.lanes(), moves_points);
         packed.pack(&host.state.parameters);
         let shared = Shared::new(problem, rows);
         let crew = Mutex::new(Crew::new(threads, || Workspace::new(&shared, set))?);

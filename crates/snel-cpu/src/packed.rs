@@ -36,13 +36,8 @@ pub(crate) struct PackedLayer {
 }
 
 impl PackedWeights {
-    /// Room for the weights of `energy`.
-    pub(crate) fn new(energy: &Energy, lanes: usize) -> Self {
-        Self::with_way_back(energy, lanes, false)
-    }
-
-    /// The same; for the way back to the points too if `to_points`.
-    pub(crate) fn with_way_back(energy: &Energy, lanes: usize, to_points: bool) -> Self {
+    /// Room for the weights of `energy`; for the way back to the points too if `to_points`.
+    pub(crate) fn new(energy: &Energy, lanes: usize, to_points: bool) -> Self {
         let (layers, output_offset) = energy.layers();
         let output_width = match energy {
             Energy::Mlp { .. } => layers.last().map_or(energy.dim(), |l| l.outputs),

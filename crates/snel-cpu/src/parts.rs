@@ -38,7 +38,7 @@ impl OneLayer {
         let energy =
             Energy::Mlp { dim: width, widths: vec![width; 2], activation, residual: false };
         let parameters = energy.initial_parameters(0, false);
-        let mut packed = PackedWeights::new(&energy, set.lanes());
+        let mut packed = PackedWeights::new(&energy, set.lanes(), false);
         packed.pack(&parameters);
         let mut input = zeros(ROOM * stride(width));
         input.iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.7).sin());

@@ -47,7 +47,7 @@ impl Packed {
         let mut packed = Self {
             encoder: PackedStack::new(&networks.encoder, lanes, false),
             decoder: PackedStack::new(&networks.decoder, lanes, true),
-            energy: PackedWeights::with_way_back(&problem.model.energy, lanes, true),
+            energy: PackedWeights::new(&problem.model.energy, lanes, true),
             prior: prior(problem, parameters),
             mixture: problem.model.mixture(),
             log_deviation: 0.0,
