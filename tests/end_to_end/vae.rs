@@ -60,6 +60,10 @@ fn workers_leave_the_same_bytes() {
         ("energy", vec!["train.posterior_samples=2"]),
         ("mixture", vec![gaussian, "data={ path = 'images.idx', scale = 255 }"]),
         ("plain", vec!["model={ kind = 'vae', prior = 'base', latent = 2 }"]),
+        (
+            "chains",
+            vec!["objective={ kind = 'mcmc', steps = 3, posterior_steps = 3, buffer = 140 }"],
+        ),
     ] {
         let set: Vec<&str> = set.into_iter().flat_map(|set| ["--set", set]).collect();
         let run = |how: &[&str], out: &str| {

@@ -33,7 +33,7 @@ pub enum Objective {
     IsMle,
     /// Noise-contrastive estimation against the proposal.
     Nce,
-    /// Maximum likelihood with the states of Markov chains; density models only.
+    /// Maximum likelihood with the states of Markov chains; not of conditional models.
     Mcmc(Mcmc),
 }
 

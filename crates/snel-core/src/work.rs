@@ -43,15 +43,20 @@ impl Problem<AnyModel> {
     /// the place of samples, also where they look before they come to rest.
     pub fn work(&self, batching: &Batching) -> Work {
         let Batching { batch, samples, .. } = *batching;
+        let mcmc = self.objective.mcmc();
         let points = match &self.model {
             AnyModel::Density(_) => batch.saturating_add(samples),
             AnyModel::Conditional(_) => batch.saturating_mul(samples.saturating_add(1)),
             // Of `p(x, z)` at the posterior's samples, of the prior at its own.
             AnyModel::Vae(model) => {
-                batch.saturating_mul(model.posterior_samples).saturating_add(samples)
+                let latents = batch.saturating_mul(model.posterior_samples);
+                // Where there are chains, those of the posteriors and samples of the encoder.
+                let walked = mcmc.and_then(|mcmc| mcmc.of_posterior());
+                let of_chains = walked.map_or(0, |of| of.points(latents).saturating_add(latents));
+                latents.saturating_add(samples).saturating_add(of_chains)
             }
         };
-        let looks = self.objective.mcmc().map_or(0, |mcmc| mcmc.points(samples));
+        let looks = mcmc.map_or(0, |mcmc| mcmc.points(samples));
         let points = points.saturating_add(looks);
         Work { energies: points, gradients: points }
     }

@@ -57,11 +57,6 @@ impl<'a> Parameters<'a> {
         Self { flat: parameters, packed, chains, step_size: *step_size }
     }
 
-    /// Of an objective without chains.
-    pub(crate) fn without_chains(flat: &'a [f32], packed: &'a PackedWeights) -> Self {
-        Self { flat, packed, chains: &[], step_size: 0.0 }
-    }
-
     fn b(self) -> f64 {
         self.flat.last().map_or(0.0, |&b| f64::from(b))
     }
@@ -149,29 +144,21 @@ impl Workspace {
                 Side::Rows
             }
             Chunk::Samples(range) => {
-                if let Some(mcmc) = shared.problem.objective.mcmc() {
-                    for tile in tiles(range) {
-                        self.chain_tile(shared, parameters, plan, &mcmc, tile, &mut tally)?;
-                        if mcmc.persistent().is_some() {
-                            let places = (0..self.tile.len()).flat_map(|t| self.tile.point(t));
-                            sums.carry(index, places);
-                        }
+                let keeps = shared.problem.persistent().is_some();
+                self.samples(shared, parameters, plan, range, &mut tally, |points, _| {
+                    if keeps {
+                        sums.carry(index, (0..points.len()).flat_map(|t| points.point(t)));
                     }
-                } else {
-                    self.samples(shared, parameters, plan, range, &mut tally, |_, _| ());
-                }
+                })?;
                 Side::Samples
             }
         };
-        if !shared.problem.objective.trains_b() {
-            self.b_gradient = 0.0;
-        }
-        sums.add_chunk(side, self.take_gradient(), &tally);
+        sums.add_chunk(side, self.take_gradient(shared), &tally);
         Ok(())
     }
 
-    /// Gathers the gradient of the proposal samples `range` of a step; `then` is shown the points of
-    /// each tile and their cotangents.
+    /// Gathers the gradient of the proposal samples `range` of a step, or of its chains; `then` is shown
+    /// the points of each tile and their cotangents.
     pub(crate) fn samples(
         &mut self,
         shared: &Shared,
@@ -180,20 +167,25 @@ impl Workspace {
         range: Range<u64>,
         tally: &mut Tally,
         mut then: impl FnMut(&Tile, &[f32]),
-    ) {
+    ) -> Result<(), EngineError> {
         let set = SampleSet { stream: Stream::Proposal, step: plan.step };
         for tile in tiles(range) {
-            self.draw(shared, set, tile);
-            self.sample_tile(shared, parameters, plan, tally);
+            if let Some(mcmc) = shared.problem.objective.mcmc() {
+                self.chain_tile(shared, parameters, plan, &mcmc, tile, tally)?;
+            } else {
+                self.draw(shared, set, tile);
+                self.sample_tile(shared, parameters, plan, tally);
+            }
             then(&self.tile, &self.cotangents[..self.tile.len()]);
         }
+        Ok(())
     }
 
     /// The gradient gathered so far, flat; it starts again at zero.
-    pub(crate) fn take_gradient(&mut self) -> &[f32] {
+    pub(crate) fn take_gradient(&mut self, shared: &Shared) -> &[f32] {
         self.network.take_gradient(&mut self.gradient);
         if let Some(b) = self.gradient.last_mut() {
-            *b = self.b_gradient as f32;
+            *b = if shared.problem.objective.trains_b() { self.b_gradient as f32 } else { 0.0 };
         }
         self.b_gradient = 0.0;
         &self.gradient
@@ -260,7 +252,7 @@ impl Workspace {
         Ok(())
     }
 
-    fn draw(&mut self, shared: &Shared, set: SampleSet, tile: Range<u64>) {
+    pub(crate) fn draw(&mut self, shared: &Shared, set: SampleSet, tile: Range<u64>) {
         let key = Key::new(shared.problem.seed, set.stream);
         let source = Source { key, step: set.step, first: tile.start };
         let proposal = &shared.problem.model.proposal;

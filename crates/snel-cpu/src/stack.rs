@@ -60,9 +60,9 @@ impl Stack {
             activation: (i < hidden).then_some(activation),
             biased: linear.biased,
         };
-        let inputs = layers(net).next().map_or(0, |linear| linear.layer.inputs);
+        let widest = layers(net).map(|linear| linear.layer.inputs.max(linear.layer.outputs)).max();
         let layers = layers(net).enumerate().map(keep).collect();
-        Self { set, layers, spare: zeros(padded(inputs, lanes)) }
+        Self { set, layers, spare: zeros(padded(widest.unwrap_or(0), lanes)) }
     }
 
     /// Runs the first `n` rows of `input` forward. `bias`, padded, takes the place of the first
@@ -104,29 +104,57 @@ impl Stack {
         input: Rows<'_>,
         cotangent: Rows<'_>,
     ) {
-        let Some(Layer { kept, .. }) = self.layers.last_mut() else { return };
+        self.way_back(weights, n, Some(input), cotangent);
+    }
+
+    /// The same for the cotangents of the input alone, to `to`: nothing is gathered.
+    pub(crate) fn pull(
+        &mut self,
+        weights: &PackedStack,
+        n: usize,
+        cotangent: Rows<'_>,
+        to: RowsMut<'_>,
+    ) {
+        self.way_back(weights, n, None, cotangent);
+        self.input_cotangents(weights, n, to);
+    }
+
+    /// Puts cotangents in the place of slopes. With the `input` that went forward it gathers.
+    fn way_back(
+        &mut self,
+        weights: &PackedStack,
+        n: usize,
+        input: Option<Rows<'_>>,
+        cotangent: Rows<'_>,
+    ) {
+        let Self { set, layers, spare } = self;
+        let Some(Layer { kept, .. }) = layers.last_mut() else { return };
         let width = kept.layer.outputs;
+        let biases = if input.is_some() { &mut kept.bias_gradient } else { &mut *spare };
         let rows = kept.slope.chunks_exact_mut(kept.stride);
         for (slope, c) in rows.zip(cotangent.values.chunks_exact(cotangent.stride)).take(n) {
             let terms = slope[..width].iter_mut().zip(&c[..width]);
-            for ((slope, c), bias) in terms.zip(kept.bias_gradient.iter_mut()) {
+            for ((slope, c), bias) in terms.zip(biases.iter_mut()) {
                 *slope *= c;
                 *bias += *slope;
             }
         }
         clear_behind(&mut kept.slope, kept.stride, n);
-        for i in (0..self.layers.len()).rev() {
-            let (before, rest) = self.layers.split_at_mut(i);
+        for i in (0..layers.len()).rev() {
+            let (before, rest) = layers.split_at_mut(i);
             let kept = &mut rest[0].kept;
-            let below = before.last().map_or(input, |layer| layer.kept.output());
-            kept.add_weight_gradient(self.set, n, below);
+            if let Some(input) = input {
+                let below = before.last().map_or(input, |layer| layer.kept.output());
+                kept.add_weight_gradient(*set, n, below);
+            }
             if let Some(Layer { kept: below, .. }) = before.last_mut() {
-                self.set.run(Backward {
+                let biases = if input.is_some() { &mut below.bias_gradient } else { &mut *spare };
+                set.run(Backward {
                     n,
                     layer: &weights.layers[i],
                     cotangent: Rows { values: &kept.slope, stride: kept.stride },
                     below: RowsMut { values: &mut below.slope, stride: below.stride },
-                    below_bias: &mut below.bias_gradient,
+                    below_bias: biases,
                     through: None,
                 });
             }

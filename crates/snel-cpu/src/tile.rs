@@ -83,6 +83,21 @@ impl Tile {
         self.x_td[t * self.stride..][..self.dim].iter().copied()
     }
 
+    /// Becomes the points `x`, row-major.
+    pub(crate) fn set_places(&mut self, x: &[f64]) {
+        self.begin(x.len() / self.dim);
+        for (t, point) in x.chunks_exact(self.dim).enumerate() {
+            self.set_point(t, point.iter().map(|&value| value as f32));
+        }
+    }
+
+    /// Copies the points to `x`, row-major.
+    pub(crate) fn copy_places(&self, x: &mut [f64]) {
+        for (t, x) in x.chunks_exact_mut(self.dim).enumerate() {
+            self.point(t).zip(x).for_each(|(value, x)| *x = f64::from(value));
+        }
+    }
+
     /// Adds a point; there must be room.
     pub(crate) fn push(&mut self, point: impl Iterator<Item = f32>) {
         self.len += 1;

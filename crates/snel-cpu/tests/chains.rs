@@ -91,6 +91,7 @@ fn problems() -> Vec<Problem> {
                 moves: 3,
                 step_size: 0.3,
                 adapt: true,
+                posterior: None,
             };
             problems.push(Problem::new(model, Objective::Mcmc(mcmc), Optim::default(), 8));
         }
@@ -233,7 +234,7 @@ fn persistent_chains_find_the_maximum_likelihood_gaussian() {
         let energy = Energy::Quadratic { dim: 2 };
         let model = Model { energy, base: Base::Proposal, proposal: proposal.clone() };
         let start = Start::Persistent(Persistent { chains: 1200, moved: 1200, reinit: 0.0 });
-        let mcmc = Mcmc { start, kernel, moves: 2, step_size: 0.5, adapt: true };
+        let mcmc = Mcmc { start, kernel, moves: 2, step_size: 0.5, adapt: true, posterior: None };
         let schedule = Schedule { warmup: 0, shape: Shape::Cosine { steps: 800, floor: 0.0 } };
         let optim = Optim { lr: 0.03, weight_decay: 0.0, schedule, ..Optim::default() };
         let problem = Arc::new(Problem::new(model, Objective::Mcmc(mcmc), optim, 4));

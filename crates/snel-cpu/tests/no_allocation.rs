@@ -64,7 +64,14 @@ fn main() {
     for (proposal, base) in [(gaussian.clone(), Base::None), (mixture, Base::Density(gaussian))] {
         let chains = [Kernel::Ula { noise: 1.0 }, Kernel::Hmc { leapfrog: 2 }].map(|kernel| {
             let start = Start::Persistent(Persistent { chains: 3000, moved: 1500, reinit: 0.05 });
-            Objective::Mcmc(Mcmc { start, kernel, moves: 2, step_size: 0.1, adapt: true })
+            Objective::Mcmc(Mcmc {
+                start,
+                kernel,
+                moves: 2,
+                step_size: 0.1,
+                adapt: true,
+                posterior: None,
+            })
         });
         for objective in Objective::ALL.into_iter().chain(chains) {
             let energy = Energy::Mlp {

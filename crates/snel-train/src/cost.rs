@@ -3,6 +3,7 @@
 use serde::Serialize;
 use snel_core::energy::Energy;
 use snel_core::layout::Layout;
+use snel_core::mcmc::Mcmc;
 use snel_core::problem::{AnyModel, Parametric};
 use snel_core::rows::Rows;
 
@@ -65,10 +66,9 @@ impl Cost {
         let carried = 4 * problem.carried_words();
         let shared = shared + kept + carried;
         let per_thread = per_thread + carried;
-        let of_chains = problem
-            .objective
-            .mcmc()
-            .map_or(0.0, |mcmc| 4.0 * parameters as f64 * mcmc.points(plan.samples()) as f64);
+        let of_chains = problem.objective.mcmc().map_or(0.0, |mcmc| {
+            flop_of_chains(&problem.model, &mcmc, plan.batch(), plan.samples())
+        });
         let memory_bytes = shared + per_thread * threads as u64;
         Self {
             rows,
@@ -128,6 +128,24 @@ fn widths_and_points(model: &AnyModel, batch: u64, samples: u64) -> (usize, f64)
             (widths + hidden + 2 * model.inputs, of_rows + of_points)
         }
     }
+}
+
+/// What chains cost besides the gradient where they come to: 4 for each parameter at each point that they
+/// look at, forward and back to the point.
+fn flop_of_chains(model: &AnyModel, mcmc: &Mcmc, batch: u64, samples: u64) -> f64 {
+    let flop = |parameters: usize, points: u64| 4.0 * parameters as f64 * points as f64;
+    let looks = mcmc.points(samples);
+    let AnyModel::Vae(model) = model else { return flop(model.layout().len(), looks) };
+    let energy = Layout::new(&model.energy).len();
+    let of_prior = flop(energy, looks);
+    let Some(of_posterior) = mcmc.of_posterior() else { return of_prior };
+    let latents = batch * model.posterior_samples;
+    let layout = model.layout();
+    let decoder = layout.segments().iter().filter(|s| s.name.starts_with("decoder"));
+    let decoder: usize = decoder.map(|s| s.range().len()).sum();
+    // The encoder learns in a pass of its own.
+    let beside = 6.0 * layout.len() as f64 * latents as f64;
+    of_prior + flop(energy + decoder, of_posterior.points(latents)) + beside
 }
 
 /// Whether the system gives out `bytes` at once. Nothing is written to them, so that this costs

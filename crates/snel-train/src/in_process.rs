@@ -166,7 +166,7 @@ mod tests {
     fn workers_do_not_change_a_bit() {
         let start = Start::Persistent(Persistent { chains: 2000, moved: 1000, reinit: 0.1 });
         let kernel = Kernel::Mala;
-        let mcmc = Mcmc { start, kernel, moves: 2, step_size: 0.5, adapt: true };
+        let mcmc = Mcmc { start, kernel, moves: 2, step_size: 0.5, adapt: true, posterior: None };
         for objective in Objective::ALL.into_iter().chain([Objective::Mcmc(mcmc)]) {
             let problem = problem(objective);
             let alone = train(&problem, &mut Alone);

@@ -11,6 +11,7 @@ use snel_core::objective::Objective;
 use snel_core::problem::AnyModel;
 
 /// What the report calls a `b` that was not trained.
+const B_LEARNED: &str = "b, learned";
 const B_REFITTED: &str = "b, refitted: the objective does not train it";
 
 /// The page as text. `source` says where the data came from, `command` what made the run.
@@ -41,7 +42,7 @@ pub fn page(
             row("lower bound (SNL)", with_error(e.lower)),
             row("upper bound (importance sampling)", with_error(e.upper)),
             row("log Z", with_error(e.log_z)),
-            row(if eval.b_refitted { B_REFITTED } else { "b, learned" }, format!("{:.5}", e.b)),
+            row(name_of_b(eval.b_refitted), format!("{:.5}", e.b)),
             row("b − log Z", with_error(e.b_minus_log_z)),
             row("samples", grouped(e.weights.samples as usize)),
             row(
@@ -126,10 +127,15 @@ pub(crate) fn model_facts(
     ]
 }
 
+/// What `b` is, in a table.
+pub(crate) fn name_of_b(refitted: bool) -> &'static str {
+    if refitted { B_REFITTED } else { B_LEARNED }
+}
+
 /// An objective in words.
 fn objective(objective: Objective) -> String {
     let name = objective.name().to_uppercase();
-    let Some(Mcmc { start, kernel, moves, .. }) = objective.mcmc() else { return name };
+    let Some(Mcmc { start, kernel, moves, posterior, .. }) = objective.mcmc() else { return name };
     let start = match start {
         Start::Proposal => "chains from the proposal".to_owned(),
         Start::Data => "chains from data rows".to_owned(),
@@ -143,7 +149,10 @@ fn objective(objective: Objective) -> String {
         Kernel::Mala => "MALA".to_owned(),
         Kernel::Hmc { leapfrog } => format!("HMC of {leapfrog} leapfrog steps"),
     };
-    format!("{name}: {start}, {moves} moves of {kernel} a step")
+    let of_posterior = posterior
+        .map(|of| format!(", {} of those of each posterior", of.moves))
+        .unwrap_or_default();
+    format!("{name}: {start}, {moves} moves of {kernel} a step{of_posterior}")
 }
 
 pub(crate) fn about_rows(rows: u64, se: f64) -> String {

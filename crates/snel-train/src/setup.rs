@@ -10,7 +10,7 @@ use snel_core::conditional::{
 use snel_core::density::fit::{self, FitError};
 use snel_core::density::{Affine, Density};
 use snel_core::energy::Energy;
-use snel_core::mcmc::{Kernel, Mcmc, Persistent, Start};
+use snel_core::mcmc::{Kernel, Mcmc, Persistent, Posterior, Start};
 use snel_core::objective::Objective;
 use snel_core::optim::{Optim, Schedule, Shape};
 use snel_core::philox::{Key, Stream};
@@ -142,6 +142,10 @@ fn mcmc(config: &Config) -> Mcmc {
         moves: steps,
         step_size,
         adapt,
+        posterior: (config.model.kind == config::ModelKind::Vae).then(|| {
+            let (moves, step_size) = config.objective.posterior();
+            Posterior { moves, step_size }
+        }),
     }
 }
 

@@ -322,17 +322,16 @@ impl Trainer<'_> {
     /// the record.
     fn sample(&self, update: &Update, b: f64, step_size: f64, seconds: f64) -> StepSample {
         let s = &update.statistics;
-        let (points, weighed, walked) = if let Some(mcmc) = self.problem.objective.mcmc() {
+        let (weighed, walked) = if self.problem.objective.mcmc().is_some() {
             let (contrast, acceptance) = (s.contrast(), s.acceptance());
-            let walked = Walked { contrast, acceptance, step_size };
-            (s.rows + s.chains + mcmc.points(s.chains), None, Some(walked))
+            (None, Some(Walked { contrast, acceptance, step_size }))
         } else {
             let (bound, log_z) = (s.bound(b), b + s.residual());
-            let weighed = Weighed { bound, log_z, ess_fraction: s.ess_fraction() };
-            (s.rows + s.samples, Some(weighed), None)
+            (Some(Weighed { bound, log_z, ess_fraction: s.ess_fraction() }), None)
         };
         let gradient_norm = update.applied.gradient_norm;
-        StepSample { weighed, walked, gradient_norm, points: points as f64, seconds }
+        let points = self.problem.work(&self.batching).energies as f64;
+        StepSample { weighed, walked, gradient_norm, points, seconds }
     }
 
     fn live(&mut self, step: u64, sample: &StepSample) {

@@ -24,7 +24,7 @@ mod walkers;
 mod tests;
 
 pub use persistent::Persistent;
-pub use settings::{Kernel, Mcmc, Start};
+pub use settings::{Kernel, Mcmc, Posterior, Start};
 pub use walkers::{Move, Places, Target, Walkers};
 
 use crate::density::Draws;

@@ -24,6 +24,20 @@ pub struct Mcmc {
     pub step_size: f64,
     /// The step size follows the acceptance.
     pub adapt: bool,
+    /// Of a model with latent values: the chains of their posteriors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<Posterior>,
+}
+
+/// Chains of `p(z|x)`, one for each sample of each row. They start at the base density in every step and
+/// move by the same kernel as those of the prior.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Posterior {
+    /// Moves of each chain in a step.
+    pub moves: u32,
+    /// Standard deviation of the noise of a move; of HMC the leapfrog step. It is not adapted.
+    pub step_size: f64,
 }
 
 /// Where the chains of a step start.
@@ -64,6 +78,19 @@ impl Mcmc {
             Start::Persistent(persistent) => Some(persistent),
             Start::Proposal | Start::Data => None,
         }
+    }
+
+    /// The settings of the chains of posteriors, as those of chains that start anew.
+    pub fn of_posterior(&self) -> Option<Self> {
+        let Posterior { moves, step_size } = self.posterior?;
+        Some(Self {
+            start: Start::Proposal,
+            moves,
+            step_size,
+            adapt: false,
+            posterior: None,
+            ..*self
+        })
     }
 
     /// Points at which `chains` chains look at the energy and its gradient in a step, before the gradient

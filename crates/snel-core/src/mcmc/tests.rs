@@ -239,7 +239,14 @@ fn a_share_starts_anew() {
 #[test]
 fn adaptation_finds_the_acceptance() {
     for kernel in [Kernel::Mala, Kernel::Hmc { leapfrog: 5 }] {
-        let mcmc = Mcmc { start: Start::Proposal, kernel, moves: 1, step_size: 1e-3, adapt: true };
+        let mcmc = Mcmc {
+            start: Start::Proposal,
+            kernel,
+            moves: 1,
+            step_size: 1e-3,
+            adapt: true,
+            posterior: None,
+        };
         let mut size = mcmc.step_size;
         let mut last = 0.0;
         for update in 0..400 {
@@ -275,7 +282,14 @@ fn chains_look_as_often_as_planned() {
         for number in 0..4 {
             walkers.advance(&mut target, to, |i| draws_of_move(SEED, 2, 0, i as u64, number));
         }
-        let mcmc = Mcmc { start: Start::Data, kernel, moves: 4, step_size: 0.2, adapt: false };
+        let mcmc = Mcmc {
+            start: Start::Data,
+            kernel,
+            moves: 4,
+            step_size: 0.2,
+            adapt: false,
+            posterior: None,
+        };
         assert_eq!((target.1, mcmc.points(5)), (expected, expected), "{kernel:?}");
     }
 }

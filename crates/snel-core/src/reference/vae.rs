@@ -3,6 +3,8 @@
 //! Shapes as suffixes: `n` rows, `p` points (every row's samples one after another), `k` values of
 //! `z`, `d` values of a row.
 
+mod chains;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use crate::philox::{Key, Stream};
 use crate::plan::{Chunk, StepPlan};
 use crate::problem::Problem;
 use crate::rows::Rows;
+use crate::state::State;
 use crate::statistics::Tally;
 use crate::vae::{LatentScored, Likelihood, VaeEngine, VaeModel, VaeNetworks};
 
@@ -132,21 +135,28 @@ impl VaeReference {
     /// [`EngineError::Rows`] if training rows cannot be read.
     pub fn chunk(&self, plan: &StepPlan, index: u32) -> Result<ChunkGradient, EngineError> {
         match plan.chunk(index) {
-            Chunk::Rows(range) => self.row_chunk(plan, range),
+            Chunk::Rows(range) => match self.host.problem.objective.mcmc() {
+                Some(mcmc) => self.posterior_chunk(&mcmc, plan, range),
+                None => self.row_chunk(plan, range),
+            },
             Chunk::Samples(range) => Ok(self.sample_chunk(plan, range)),
         }
+    }
+
+    /// Rows of the minibatch at the positions `range`, one a row.
+    fn minibatch(&self, plan: &StepPlan, range: Range<u64>) -> Result<Array2<f64>, EngineError> {
+        let mut numbers = vec![0; range.clone().count()];
+        plan.rows(range.start, &mut numbers);
+        let mut values = vec![0.0; numbers.len() * self.model().inputs];
+        self.rows.gather(&numbers, &mut values)?;
+        Ok(matrix(&values, self.model().inputs))
     }
 
     fn row_chunk(&self, plan: &StepPlan, range: Range<u64>) -> Result<ChunkGradient, EngineError> {
         let Problem { model, seed, layout, .. } = &*self.host.problem;
         let VaeNetworks { encoder, decoder, log_deviation, base } = &self.networks;
         let (parameters, activation, k) = (self.parameters(), model.activation, model.latent());
-        let mut numbers = vec![0; range.clone().count()];
-        plan.rows(range.start, &mut numbers);
-        let mut values = vec![0.0; numbers.len() * model.inputs];
-        self.rows.gather(&numbers, &mut values)?;
-        let x_nd = matrix(&values, model.inputs);
-
+        let x_nd = self.minibatch(plan, range.clone())?;
         let s = model.posterior_samples;
         let key = Key::new(*seed, Stream::Posterior);
         let first = range.start * s;
@@ -229,16 +239,32 @@ impl VaeReference {
         let Problem { model, objective, layout, .. } = &*self.host.problem;
         let parameters = self.parameters();
         let set = SampleSet { stream: Stream::Proposal, step: plan.step };
-        let z_pk = self.draw(set, range);
+        let mut z_pk = self.draw(set, range.clone());
+        let mut tally = Tally::default();
+        if let Some(mcmc) = objective.mcmc() {
+            let State { chains: places, step_size, .. } = &self.host.state;
+            let chains = self.chains(mcmc, *step_size, plan, range.start);
+            chains.go_on(places, &mut z_pk);
+            tally.add_acceptance(chains.walk(&mut self.prior_target(&parameters), &mut z_pk));
+        }
         let energies = network::energies(&model.energy, &parameters, z_pk.view());
         let (b, m) = (f64::from(self.host.state.b()), plan.samples() as f64);
         let ratio = m / plan.batch() as f64;
-        let mut tally = Tally::default();
-        let cotangents = energies.mapv(|energy| {
-            let weight = (-energy - b).exp();
-            let usable = tally.add_sample(-energy - b, weight);
-            if usable { objective.sample_cotangent(weight, ratio) / m } else { 0.0 }
-        });
+        let base = self.base();
+        let mut cotangents = Array1::zeros(z_pk.nrows());
+        for ((c, energy), z) in cotangents.iter_mut().zip(&energies).zip(z_pk.outer_iter()) {
+            let weight = if objective.mcmc().is_some() {
+                tally.add_chain(base.log_density(&z.to_vec()) - energy);
+                1.0
+            } else {
+                let weight = (-energy - b).exp();
+                if !tally.add_sample(-energy - b, weight) {
+                    continue;
+                }
+                weight
+            };
+            *c = objective.sample_cotangent(weight, ratio) / m;
+        }
         let mut gradient = vec![0.0; layout.len()];
         network::energy_gradients(
             &model.energy,
@@ -252,9 +278,11 @@ impl VaeReference {
                 mixture.add_gradient(&z.to_vec(), -c, &mut gradient[base.clone()]);
             }
         }
-        gradient[layout.b()] = cotangents.sum();
+        gradient[layout.b()] = if objective.trains_b() { cotangents.sum() } else { 0.0 };
         self.leave_constants(&mut gradient);
-        ChunkGradient { side: Side::Samples, gradient, tally, carried: Vec::new() }
+        let keeps = self.host.problem.persistent().is_some();
+        let carried = if keeps { z_pk.iter().map(|&z| z as f32).collect() } else { Vec::new() };
+        ChunkGradient { side: Side::Samples, gradient, tally, carried }
     }
 
     /// No gradient where nothing is trained.

@@ -10,12 +10,19 @@
 //! an upper bound of the negative ELBO for every `b`, tight at `b = log Z`. Without an energy this is
 //! the plain ELBO, with `b = 0` and no samples of the prior.
 //!
+//! By chains ([`crate::mcmc`]) decoder, base and energy are trained without an encoder: with `z` of
+//! chains of the posterior and `z'` of chains of the prior, the gradient of `-log p(x)` is that of
+//! `-log p(x|z) - log d(z) + E(z) + log d(z') - E(z')` (Pang et al. 2020). An encoder learns beside them,
+//! by the ELBO with all else held fixed, so that there is a bound to look at; no chain knows of it.
+//!
 //! Invariants
 //! 1. The energy comes first in the flat vector, so that its places are those of a density model's;
 //!    encoder, decoder and base follow, `b` is last.
 //! 2. The prior at given parameters is a density model on `z` whose proposal is its base: a
 //!    log-weight is `-E`.
-//! 3. The noise of a row's sample `s` in a step is numbered by the row's position, `position S + s`.
+//! 3. The noise of a row's sample `s` in a step is numbered by the row's position, `position S + s`. By
+//!    chains, the first `M` chains of a step are the prior's; number `M + position S + s` is the
+//!    posterior's, and starts at the base's sample of the same number.
 
 mod engine;
 mod networks;
@@ -26,6 +33,7 @@ use crate::activation::Activation;
 use crate::density::{Affine, Density, DensityError, Scale};
 use crate::energy::Energy;
 use crate::layout::{Layout, SegmentKind};
+use crate::mcmc::Persistent;
 use crate::mixture::Mixture;
 use crate::objective::Objective;
 use crate::perceptron::Tensors;
@@ -198,6 +206,14 @@ impl Parametric for VaeModel {
 
     fn separates_samples(&self, objective: Objective) -> bool {
         objective.separates_samples()
+    }
+
+    fn chain_dim(&self) -> usize {
+        self.latent()
+    }
+
+    fn first_chains(&self, seed: u32, chains: &Persistent) -> Vec<f32> {
+        chains.first_places(seed, &self.prior(&self.initial_parameters(seed)).proposal)
     }
 }
 

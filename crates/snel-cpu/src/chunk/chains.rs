@@ -64,7 +64,7 @@ impl Target for ModelTarget<'_> {
     fn evaluate(&mut self, places: &mut Places) {
         let Self { network, tile, scratch, room, parameters, base } = self;
         let Places { x, value, gradient } = places;
-        set_points(tile, x);
+        tile.set_places(x);
         let Room { densities, energies, log_base, energy_gradient, stride, base_gradient } =
             &mut **room;
         let Parameters { flat, packed, .. } = *parameters;
@@ -87,15 +87,21 @@ impl Target for ModelTarget<'_> {
     }
 }
 
-fn set_points(tile: &mut Tile, x: &[f64]) {
-    let dim = tile.dim();
-    tile.begin(x.len() / dim);
-    for (t, point) in x.chunks_exact(dim).enumerate() {
-        tile.set_point(t, point.iter().map(|&value| value as f32));
-    }
-}
-
 impl Workspace {
+    /// Makes `places` the points and fills in `log d - E` there and its gradient, if the objective has
+    /// chains.
+    pub(crate) fn evaluate(
+        &mut self,
+        shared: &Shared,
+        parameters: Parameters<'_>,
+        places: &mut Places,
+    ) {
+        let Self { network, tile, scratch, chains, .. } = self;
+        let Some(ChainSpace { room, .. }) = chains else { return };
+        let base = shared.base_density();
+        ModelTarget { network, tile, scratch, room, parameters, base }.evaluate(places);
+    }
+
     /// Makes the tile's points the starts of the chains `tile`.
     fn start_chains(
         &mut self,
@@ -173,10 +179,7 @@ impl Workspace {
         let Self { network, tile, scratch, chains, .. } = self;
         let Some(ChainSpace { walkers, room }) = chains else { return 0.0 };
         let (seed, dim) = (shared.problem.seed, tile.dim());
-        let starts = walkers.begin(length(&range));
-        for (t, x) in starts.chunks_exact_mut(dim).enumerate() {
-            tile.point(t).zip(x).for_each(|(value, x)| *x = f64::from(value));
-        }
+        tile.copy_places(walkers.begin(length(&range)));
         let base = shared.base_density();
         let mut target = ModelTarget { network, tile: &mut *tile, scratch, room, parameters, base };
         let to = Move { kernel: mcmc.kernel, size: parameters.step_size, weights: &[1.0] };
@@ -186,7 +189,7 @@ impl Workspace {
                 draws_of_move(seed, dim, plan.step, range.start + i as u64, number)
             });
         }
-        set_points(tile, &walkers.here().x);
+        tile.set_places(&walkers.here().x);
         accepted / f64::from(mcmc.moves)
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Chunks of samples are those of a density model on `z`, with the same code. For chunks of rows,
 //! `workspace` goes through encoder, decoder, likelihood and energy in tiles, `likelihood` compares
-//! outputs with data, `score` does the same without gradients; `shared` has the packed weights.
+//! outputs with data, `score` does the same without gradients; `posterior` moves the chains of a row's
+//! posterior, where the objective has them; `shared` has the packed weights.
 //!
 //! Invariants are those of [`crate::CpuEngine`], but for a learned base: a step allocates a little
 //! for it, and its arithmetic is [`snel_core::mixture`]'s, in f64.
 
 mod likelihood;
+mod posterior;
 mod score;
 mod shared;
 mod workspace;
@@ -73,7 +75,7 @@ impl VaeCpuEngine {
     }
 
     fn parameters(&self) -> Parameters<'_> {
-        Parameters { flat: &self.host.state.parameters, packed: &self.packed }
+        Parameters { state: &self.host.state, packed: &self.packed }
     }
 
     /// Rows or points of each thread's share of `n`.
@@ -106,7 +108,7 @@ impl HostEngine for VaeCpuEngine {
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
         let Self { shared, host, packed, crew, .. } = self;
-        let parameters = Parameters { flat: &host.state.parameters, packed };
+        let parameters = Parameters { state: &host.state, packed };
         let crew = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
         crew.accumulate(chunks, partial, |workspace, index, sums| {
             workspace.accumulate(shared, parameters, plan, index, sums)
@@ -128,22 +130,22 @@ impl HostEngine for VaeCpuEngine {
 
 impl DensityEngine for VaeCpuEngine {
     fn score(&self, x: &[f32], out: &mut [Scored]) {
-        let Parameters { flat, packed } = self.parameters();
+        let Parameters { state, packed } = self.parameters();
         let share = self.share(out.len());
         let shares = x.chunks(share * self.model().latent()).zip(out.chunks_mut(share));
         self.each_share(shares, |workspace, (z, out)| {
-            workspace.prior.score(&packed.prior, packed.of_prior(flat), z, out);
+            workspace.prior.score(&packed.prior, packed.of_prior(state), z, out);
         });
     }
 
     fn score_samples(&self, set: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
-        let Parameters { flat, packed } = self.parameters();
+        let Parameters { state, packed } = self.parameters();
         let share = self.share(out.len());
         let parts = x.chunks_mut(share * self.model().latent()).zip(out.chunks_mut(share));
         let shares = (range.start..).step_by(share).zip(parts);
         self.each_share(shares, |workspace, (start, (z, out))| {
             let range = *start..*start + out.len() as u64;
-            let of_prior = packed.of_prior(flat);
+            let of_prior = packed.of_prior(state);
             workspace.prior.score_samples(&packed.prior, of_prior, set, range, z, out);
         });
     }

@@ -83,10 +83,10 @@ impl Workspace {
     }
 
     fn score_points(&mut self, parameters: Parameters<'_>, out: &mut [LatentScored]) {
-        let Parameters { flat, packed } = parameters;
+        let Parameters { state, packed } = parameters;
         let mut log_p = [0.0; TILE];
         self.compare(parameters, 0.0, &mut log_p[..out.len()]);
-        for (out, energy) in out.iter_mut().zip(self.prior.energies(packed.of_prior(flat))) {
+        for (out, energy) in out.iter_mut().zip(self.prior.energies(packed.of_prior(state))) {
             out.energy = *energy;
         }
         for (out, log) in out.iter_mut().zip(self.prior.base_log_densities(&packed.prior)) {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use snel_core::density::Density;
 use snel_core::mixture::Mixture;
-use snel_core::objective::Objective;
 use snel_core::optim::Optim;
 use snel_core::problem::Problem;
 use snel_core::rows::{Matrix, Rows};
+use snel_core::state::State;
 use snel_core::vae::{VaeModel, VaeNetworks};
 
 use crate::chunk;
@@ -74,15 +74,15 @@ impl Packed {
         &self.prior.problem.model.proposal
     }
 
-    /// The same with the flat vector, for the engine of the prior.
-    pub(super) fn of_prior<'a>(&'a self, flat: &'a [f32]) -> chunk::Parameters<'a> {
-        chunk::Parameters::without_chains(flat, &self.energy)
+    /// The same with the state, for the engine of the prior.
+    pub(super) fn of_prior<'a>(&'a self, state: &'a State) -> chunk::Parameters<'a> {
+        chunk::Parameters::new(state, &self.energy)
     }
 }
 
 fn prior(problem: &Problem<VaeModel>, parameters: &[f32]) -> chunk::Shared {
     let model = problem.model.prior(parameters);
     let no_rows = Arc::new(Matrix::empty(model.dim()));
-    let problem = Problem::new(model, Objective::Snl, Optim::default(), problem.seed);
+    let problem = Problem::new(model, problem.objective, Optim::default(), problem.seed);
     chunk::Shared::new(Arc::new(problem), no_rows)
 }

@@ -7,10 +7,13 @@
 use std::ops::Range;
 
 use snel_core::engine::EngineError;
+use snel_core::mcmc::Walkers;
 use snel_core::mixture::Mixture;
 use snel_core::partial::{Side, Sums};
 use snel_core::philox::{Key, Stream};
 use snel_core::plan::{Chunk, StepPlan};
+use snel_core::problem::Problem;
+use snel_core::state::State;
 use snel_core::statistics::Tally;
 use snel_core::vae::{Likelihood, VaeModel};
 
@@ -28,7 +31,7 @@ pub(super) const LN_TAU: f64 = 1.837_877_066_409_345_3;
 /// The parameters of a step.
 #[derive(Clone, Copy)]
 pub(super) struct Parameters<'a> {
-    pub(super) flat: &'a [f32],
+    pub(super) state: &'a State,
     pub(super) packed: &'a Packed,
 }
 
@@ -44,7 +47,7 @@ pub(super) struct Workspace {
     sampler: Sampler,
     mask: Columns,
     term: Term,
-    latent: usize,
+    pub(super) latent: usize,
     inputs: usize,
     /// Standard deviations of `q(z|x)`, a row a row of the tile.
     pub(super) deviations: Columns,
@@ -56,20 +59,22 @@ pub(super) struct Workspace {
     /// Cotangents: of the encoder's and decoder's outputs; of the points, by the energy and by the
     /// decoder.
     d_encoded: Columns,
-    d_output: Columns,
-    d_points: Columns,
-    d_points_too: Columns,
+    pub(super) d_output: Columns,
+    pub(super) d_points: Columns,
+    pub(super) d_points_too: Columns,
     /// Means over a row's points of `log p(x|z) - E(z)`, and `log d(z)` if that is learned.
-    means: [f64; TILE],
-    mixture: Option<Mixture>,
-    point: Vec<f64>,
+    pub(super) means: [f64; TILE],
+    pub(super) mixture: Option<Mixture>,
+    pub(super) point: Vec<f64>,
     d_point: Vec<f64>,
-    d_base: Vec<f64>,
+    pub(super) d_base: Vec<f64>,
     d_log_deviation: f64,
     row_numbers: [u64; TILE],
     row_values: Vec<f32>,
     /// The chunk's gradient, flat.
     gradient: Vec<f32>,
+    /// Chains of posteriors, where the objective has them.
+    pub(super) walkers: Option<Walkers>,
 }
 
 impl Workspace {
@@ -108,6 +113,7 @@ impl Workspace {
             row_numbers: [0; TILE],
             row_values: vec![0.0; inputs * TILE],
             gradient: vec![0.0; problem.layout.len()],
+            walkers: problem.objective.mcmc().map(|_| Walkers::new(latent, 1, TILE)),
         }
     }
 
@@ -124,23 +130,27 @@ impl Workspace {
         self.mixture.clone_from(&parameters.packed.mixture);
         let side = match plan.chunk(index) {
             Chunk::Rows(range) => {
-                for tile in tiles(range) {
-                    self.load_rows(shared, plan, tile.clone())?;
-                    self.row_tile(shared, parameters, plan, tile, &mut tally);
+                if let Some(mcmc) = shared.problem.objective.mcmc() {
+                    self.posteriors(shared, parameters, plan, &mcmc, range, &mut tally)?;
+                } else {
+                    for tile in tiles(range) {
+                        self.load_rows(shared, plan, tile.clone())?;
+                        self.row_tile(shared, parameters, plan, tile, &mut tally);
+                    }
                 }
                 Side::Rows
             }
             Chunk::Samples(range) => {
-                self.samples(shared, parameters, plan, range, &mut tally);
+                self.samples(shared, parameters, plan, (index, range), &mut tally, sums)?;
                 Side::Samples
             }
         };
-        self.collect_gradient(shared, side);
+        self.collect_gradient(shared, parameters.packed, side);
         sums.add_chunk(side, &self.gradient, &tally);
         Ok(())
     }
 
-    fn load_rows(
+    pub(super) fn load_rows(
         &mut self,
         shared: &Shared,
         plan: &StepPlan,
@@ -160,20 +170,25 @@ impl Workspace {
         shared: &Shared,
         parameters: Parameters<'_>,
         plan: &StepPlan,
-        range: Range<u64>,
+        (index, range): (u32, Range<u64>),
         tally: &mut Tally,
-    ) {
+        sums: &mut Sums,
+    ) -> Result<(), EngineError> {
         let Self { prior, mixture, point, d_base, .. } = self;
-        let learns_base = !shared.problem.model.frozen;
-        let Parameters { flat, packed } = parameters;
-        let of_prior = packed.of_prior(flat);
+        let Problem { model, .. } = &*shared.problem;
+        let keeps = shared.problem.persistent().is_some();
+        let Parameters { state, packed } = parameters;
+        let of_prior = packed.of_prior(state);
         prior.samples(&packed.prior, of_prior, plan, range, tally, |z, cotangents| {
-            let Some(mixture) = mixture.as_mut().filter(|_| learns_base) else { return };
+            if keeps {
+                sums.carry(index, (0..z.len()).flat_map(|t| z.point(t)));
+            }
+            let Some(mixture) = mixture.as_mut().filter(|_| !model.frozen) else { return };
             for (t, c) in cotangents.iter().enumerate() {
                 load(z, t, point);
                 mixture.add_gradient(point, -f64::from(*c), d_base);
             }
-        });
+        })
     }
 
     /// Runs the rows `x` through the encoder.
@@ -236,7 +251,7 @@ impl Workspace {
     }
 
     /// `log p(x|z)` of the points; the gradients by the decoder's outputs, times `-c`, are left in
-    /// `d_output`, and what they say of the deviation is added up.
+    /// `d_output`.
     pub(super) fn compare(&mut self, parameters: Parameters<'_>, c: f64, log_p: &mut [f64]) {
         let n = log_p.len();
         let log_sd = parameters.packed.log_deviation;
@@ -258,16 +273,19 @@ impl Workspace {
             Term::Square => values * (log_sd + 0.5 * LN_TAU),
         };
         for (log_p, sum) in log_p.iter_mut().zip(self.sums) {
-            let scaled = f64::from(sum) * precision;
-            *log_p = -scaled - constant;
-            // A look at a row that is no number leaves nothing behind.
-            if c != 0.0 {
-                self.d_log_deviation += c * (values - 2.0 * scaled);
-            }
+            *log_p = -f64::from(sum) * precision - constant;
         }
     }
 
-    fn row_tile(
+    /// Adds what the `n` points that were compared last, each times `c`, say of the deviation.
+    pub(super) fn learn_deviation(&mut self, parameters: Parameters<'_>, c: f64, n: usize) {
+        let precision = libm::exp(-2.0 * parameters.packed.log_deviation);
+        for sum in &self.sums[..n] {
+            self.d_log_deviation += c * (self.inputs as f64 - 2.0 * (f64::from(*sum) * precision));
+        }
+    }
+
+    pub(super) fn row_tile(
         &mut self,
         shared: &Shared,
         parameters: Parameters<'_>,
@@ -303,17 +321,18 @@ impl Workspace {
     /// the share of a point in the loss.
     fn point_tile(&mut self, shared: &Shared, parameters: Parameters<'_>, c: f64) {
         let model = &shared.problem.model;
-        let Parameters { flat, packed } = parameters;
+        let Parameters { state, packed } = parameters;
         let n = self.prior.points().len();
         let share = 1.0 / model.posterior_samples as f64;
         let mut log_p = [0.0; TILE];
         self.compare(parameters, c, &mut log_p[..n]);
-        let energies = self.prior.energies(packed.of_prior(flat));
+        self.learn_deviation(parameters, c, n);
+        let energies = self.prior.energies(packed.of_prior(state));
         for (t, energy) in energies.iter().enumerate() {
             self.means[self.row_of[t]] += share * (log_p[t] - f64::from(*energy));
         }
         let to = self.d_points.rows_mut();
-        self.prior.pull(packed.of_prior(flat), c as f32, to);
+        self.prior.pull(packed.of_prior(state), c as f32, to);
         if let Some(mixture) = &mut self.mixture {
             for t in 0..n {
                 load(self.prior.points(), t, &mut self.point);
@@ -372,11 +391,19 @@ impl Workspace {
         divergence
     }
 
+    /// All that was gathered so far but the encoder's starts again at zero.
+    pub(super) fn forget_all_but_encoder(&mut self, packed: &Packed) {
+        self.prior.take_gradient(&packed.prior);
+        self.decoder.take_gradient(&mut self.gradient);
+        self.d_base.fill(0.0);
+        self.d_log_deviation = 0.0;
+    }
+
     /// Gathers the chunk's gradient in `gradient`; all that it was made of starts again at zero.
-    fn collect_gradient(&mut self, shared: &Shared, side: Side) {
+    fn collect_gradient(&mut self, shared: &Shared, packed: &Packed, side: Side) {
         let Self { prior, encoder, decoder, d_base, d_log_deviation, gradient, .. } = self;
         let model = &shared.problem.model;
-        let of_prior = prior.take_gradient();
+        let of_prior = prior.take_gradient(&packed.prior);
         let (energy, b) = (of_prior.len() - 1, gradient.len() - 1);
         gradient[..energy].copy_from_slice(&of_prior[..energy]);
         if side == Side::Rows && !model.frozen {
@@ -398,6 +425,7 @@ impl Workspace {
     }
 }
 
+/// Point `t` of `z`.
 pub(super) fn load(z: &Tile, t: usize, point: &mut [f64]) {
     point.iter_mut().enumerate().for_each(|(d, v)| *v = f64::from(z.coordinate(d)[t]));
 }

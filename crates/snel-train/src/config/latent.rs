@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use super::model::{Base, Model, ModelKind};
+use super::objective::Start;
 use super::{Binarise, Config, ObjectiveKind, Proposal};
 
 const DEFAULT_LATENT: usize = 16;
@@ -132,6 +133,11 @@ pub(super) fn vae_defaults(config: &mut Config, written: impl Fn(&str) -> bool) 
     config.optim.energy_lr.get_or_insert(energy_lr);
     config.train.posterior_samples.get_or_insert(DEFAULT_POSTERIOR_SAMPLES);
     config.eval.posterior_samples.get_or_insert(DEFAULT_EVAL_POSTERIOR_SAMPLES);
+    if config.objective.kind == ObjectiveKind::Mcmc {
+        let (steps, step_size) = config.objective.posterior();
+        config.objective.posterior_steps = Some(steps);
+        config.objective.posterior_step_size = Some(step_size);
+    }
 }
 
 /// Rules between the keys of a vae and other groups.
@@ -143,6 +149,8 @@ pub(super) fn vae_rules(config: &Config, check: &mut Check<'_>) {
             "optim.energy_lr",
             "train.posterior_samples",
             "eval.posterior_samples",
+            "objective.posterior_steps",
+            "objective.posterior_step_size",
         ] {
             check.unused(key, "model.kind", "allowed with kind = \"vae\"");
         }
@@ -155,8 +163,16 @@ pub(super) fn vae_rules(config: &Config, check: &mut Check<'_>) {
         let allowed = "left out: a gaussian likelihood takes values of any size";
         check.that(data.binarise != Some(Binarise::Fixed), "data.binarise", allowed);
     }
-    let allowed = "\"snl\": with the others the bound of a vae would not be below its likelihood";
-    check.that(objective.kind == ObjectiveKind::Snl, "objective.kind", allowed);
+    let allowed = "\"snl\" or \"mcmc\": with the others the bound of a vae would not be below its \
+                   likelihood";
+    let sound = matches!(objective.kind, ObjectiveKind::Snl | ObjectiveKind::Mcmc);
+    check.that(sound, "objective.kind", allowed);
+    if objective.kind == ObjectiveKind::Mcmc {
+        let allowed = "\"proposal\" or \"persistent\": chains of z have no data rows";
+        check.that(objective.start != Some(Start::Data), "objective.start", allowed);
+        let allowed = "\"energy\", as chains move in it";
+        check.that(model.latents().prior == Prior::Energy, "model.prior", allowed);
+    }
     let resolved = |mut proposal: Proposal| {
         proposal.resolve();
         proposal

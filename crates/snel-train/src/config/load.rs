@@ -148,7 +148,7 @@ fn check_objective(config: &Config, check: &mut Check<'_>) {
         return;
     }
     let allowed = "a kind that weighs samples, as the model is conditional";
-    check.that(model.kind == ModelKind::Density, "objective.kind", allowed);
+    check.that(model.kind != ModelKind::Conditional, "objective.kind", allowed);
     if train.samples > 0 {
         objective.check_chains(train.samples, train.chunk, check);
     }

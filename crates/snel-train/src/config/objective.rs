@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::check::{Check, MOST};
 
 const DEFAULT_MOVES: u32 = 20;
+/// Posteriors of images are narrow.
+const DEFAULT_POSTERIOR_STEP_SIZE: f64 = 0.1;
 const DEFAULT_LEAPFROG: u32 = 5;
 const DEFAULT_REINIT: f64 = 0.05;
 /// More moves than any step has time for; their draws are numbered in 32 bits.
@@ -13,8 +15,19 @@ const MOST_LEAPFROG: u64 = 10_000;
 /// Points of a chunk of persistent chains: their values are counted in 32 bits.
 const MOST_CHUNK: usize = 1 << 16;
 /// The keys that only chains have.
-const OF_CHAINS: [&str; 9] =
-    ["start", "kernel", "steps", "step_size", "leapfrog", "noise", "adapt", "buffer", "reinit"];
+const OF_CHAINS: [&str; 11] = [
+    "start",
+    "kernel",
+    "steps",
+    "step_size",
+    "leapfrog",
+    "noise",
+    "adapt",
+    "buffer",
+    "reinit",
+    "posterior_steps",
+    "posterior_step_size",
+];
 
 /// What is minimised. Keys that the kind, the kernel or the start do not use are unset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +63,13 @@ pub struct Objective {
     /// Probability that a chain starts anew at the proposal. From 0 to 1, default 0.05; persistent only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reinit: Option<f64>,
+    /// Moves of the chain of each posterior in a step. Default 20; mcmc of a vae only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub posterior_steps: Option<u32>,
+    /// `step_size` of these chains, which is not adapted. Above 0, at most 1000; default 0.1; mcmc of a vae
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub posterior_step_size: Option<f64>,
 }
 
 impl Default for Objective {
@@ -65,6 +85,8 @@ impl Default for Objective {
             adapt: None,
             buffer: None,
             reinit: None,
+            posterior_steps: None,
+            posterior_step_size: None,
         }
     }
 }
@@ -144,6 +166,14 @@ impl Objective {
         }
     }
 
+    /// Moves and step size of the chains of posteriors.
+    pub fn posterior(&self) -> (u32, f64) {
+        (
+            self.posterior_steps.unwrap_or(DEFAULT_MOVES),
+            self.posterior_step_size.unwrap_or(DEFAULT_POSTERIOR_STEP_SIZE),
+        )
+    }
+
     /// Writes out the defaults that hang on other keys.
     pub(super) fn resolve(&mut self, samples: u64) {
         if self.kind != ObjectiveKind::Mcmc {
@@ -166,8 +196,11 @@ impl Objective {
         check.count("objective.steps", self.steps, 1..=MOST_MOVES);
         check.count("objective.leapfrog", self.leapfrog, 1..=MOST_LEAPFROG);
         check.count("objective.buffer", self.buffer, 1..=MOST);
-        let size = self.step_size.is_none_or(|v| v > 0.0 && v <= 1e3);
-        check.that(size, "objective.step_size", "a number above 0, at most 1000");
+        check.count("objective.posterior_steps", self.posterior_steps, 1..=MOST_MOVES);
+        let size = |v: Option<f64>| v.is_none_or(|v| v > 0.0 && v <= 1e3);
+        let allowed = "a number above 0, at most 1000";
+        check.that(size(self.step_size), "objective.step_size", allowed);
+        check.that(size(self.posterior_step_size), "objective.posterior_step_size", allowed);
         let noise = self.noise.is_none_or(|v| (0.0..=10.0).contains(&v));
         check.that(noise, "objective.noise", "a number from 0 to 10");
         let reinit = self.reinit.is_none_or(|v| (0.0..=1.0).contains(&v));

@@ -7,7 +7,7 @@ use crate::model_file::ModelFile;
 use crate::pictures::Picture;
 use crate::plot::grouped;
 use crate::report::{Headline, Report, Table, html};
-use crate::run_report::model_facts;
+use crate::run_report::{model_facts, name_of_b};
 
 /// Says in plain words what the two bounds are.
 const HOW_TO_READ: &str = "The log-likelihood of a variational auto-encoder cannot be computed \
@@ -62,7 +62,7 @@ pub fn page(
     }
     let normaliser = vec![
         row("log Z", with_error(e.log_z)),
-        row("b, learned", format!("{:.5}", e.b)),
+        row(name_of_b(report.b_refitted), format!("{:.5}", e.b)),
         row("b − log Z", with_error(e.b_minus_log_z)),
         row("samples of the base density", grouped(e.weights.samples as usize)),
         row("effective ones", format!("{:.2} %", 100.0 * e.weights.ess_fraction)),

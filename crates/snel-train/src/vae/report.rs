@@ -34,6 +34,10 @@ pub struct VaeReport {
     /// What to add to a log-density in the model's units for one in original units; none for a
     /// Bernoulli likelihood, which gives probabilities.
     pub log_det: Option<f64>,
+    /// The objective does not train `b`: it was refitted, `log Ẑ` of samples that neither trained nor
+    /// evaluated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub b_refitted: bool,
     /// Fingerprint of the engine that evaluated.
     pub fingerprint: String,
 }
@@ -190,6 +194,7 @@ pub fn evaluate_run(
         units: "nats a row".to_owned(),
         evaluation,
         log_det: is_density.then(|| model.header.standardise.log_det()),
+        b_refitted: !model.header.objective.trains_b(),
         fingerprint: engine.fingerprint().to_string(),
     })
 }

@@ -55,6 +55,7 @@ fn what_does_not_go_together_is_refused() {
         (TOY, "objective={ kind = 'mcmc', reinit = 2 }", "objective.reinit"),
         (TOY, "objective={ kind = 'mcmc', buffer = 1500 }", "objective.buffer"),
         (regression, "objective.kind=mcmc", "objective.kind"),
+        (TOY, "objective={ kind = 'mcmc', posterior_steps = 3 }", "objective.posterior_steps"),
         (boxed, "objective={ kind = 'mcmc', kernel = 'ula' }", "objective.kernel"),
     ] {
         let found = faults(text, &[set]);

@@ -35,6 +35,7 @@ fn resolved_configs_survive_writing_and_parsing() {
         parse(&[]),
         parse(&["model={ kind = 'vae', prior = 'base', components = 10, encoder = [] }"]),
         parse(&["model={ kind = 'vae', energy = 'quadratic', activation = 'relu' }"]),
+        parse(&["objective={ kind = 'mcmc', kernel = 'ula', posterior_steps = 40 }"]),
         parse(&["model.start=runs/a", "model.freeze=false", "train.posterior_samples=5"]),
         parse(&["data={ train = 'a.idx', valid_rows = 10, test = 'b.idx' }"]),
         parse(&[
@@ -61,6 +62,9 @@ fn what_does_not_go_together_is_refused() {
         (IMAGES, "model.encoder=[0]"),
         (IMAGES, "objective.kind=nce"),
         (IMAGES, "objective.kind=is-mle"),
+        (IMAGES, "objective.posterior_steps=3"),
+        (IMAGES, "objective={ kind = 'mcmc', posterior_step_size = 0 }"),
+        (IMAGES, "objective={ kind = 'mcmc', start = 'data' }"),
         (IMAGES, "proposal.kind=student"),
         (IMAGES, "data.standardise=true"),
         (IMAGES, "train.posterior_samples=0"),

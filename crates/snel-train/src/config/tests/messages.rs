@@ -28,7 +28,7 @@ fn an_unknown_key_that_resembles_nothing_lists_the_keys() {
 unknown key `objective.colour` in power.toml, line 2
   2 | objective.colour = 3
     |           ^^^^^^
-keys of [objective]: adapt, buffer, kernel, kind, leapfrog, noise, reinit, start, step_size, steps";
+keys of [objective]: adapt, buffer, kernel, kind, leapfrog, noise, posterior_step_size, posterior_steps, reinit, start, step_size, steps";
     assert_eq!(message(text, &[]), (expected.to_owned(), None));
 }
 
