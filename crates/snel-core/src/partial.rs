@@ -183,17 +183,33 @@ impl Sums {
     /// If the gradient is not as long as the layout.
     pub fn add_chunk(&mut self, side: Side, gradient: &[f32], tally: &Tally) {
         assert_eq!(gradient.len(), self.rows.len(), "one value a parameter");
+        self.add_parts(side, &[(0, gradient)], tally);
+    }
+
+    /// The same for a chunk whose gradient is zero but in `parts`, each with the place of its first
+    /// value: rounding a long vector costs as much as the gradient of some points.
+    ///
+    /// # Panics
+    /// If a part goes beyond the layout.
+    pub fn add_parts(&mut self, side: Side, parts: &[(usize, &[f32])], tally: &Tally) {
         self.statistics.add(tally);
-        let (largest, finite) = largest_magnitude(gradient);
-        if !finite {
-            let bad = gradient.iter().filter(|g| !g.is_finite()).count();
-            self.statistics.not_finite += bad as u64;
+        let (mut largest, mut finite) = (0.0f32, true);
+        for (_, part) in parts {
+            let (of_part, all_finite) = largest_magnitude(part);
+            largest = largest.max(of_part);
+            if !all_finite {
+                finite = false;
+                let bad = part.iter().filter(|g| !g.is_finite()).count();
+                self.statistics.not_finite += bad as u64;
+            }
         }
         self.largest = self.largest.max(largest);
         if finite && fits(largest, self.scale, self.n_chunks) {
             let separate = side == Side::Samples && !self.samples.is_empty();
             let sums = if separate { &mut self.samples } else { &mut self.rows };
-            add_rounded(sums, gradient, self.scale);
+            for (first, part) in parts {
+                add_rounded(&mut sums[*first..][..part.len()], part, self.scale);
+            }
         }
     }
 

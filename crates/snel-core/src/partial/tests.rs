@@ -37,6 +37,31 @@ fn value(partial: &Partial) -> Vec<f64> {
     out
 }
 
+/// What is in no part counts as zero, and a value that is not finite keeps all parts out.
+#[test]
+fn parts_are_the_bits_of_the_whole() {
+    let tally = Tally::default();
+    for [a, b] in [[0.3, -1e-7], [f32::MAX, 0.1], [0.2, f32::NAN], [f32::INFINITY, f32::NAN]] {
+        let mut whole = [0.0; LEN];
+        (whole[1], whole[LEN - 1]) = (a, b);
+        let partial = Partial::new(LEN, 40, 2, false);
+        let [mut left, mut right] = [partial.empty_sums(), partial.empty_sums()];
+        for sums in [&mut left, &mut right] {
+            sums.add_chunk(Side::Rows, &[0.25; LEN], &tally);
+        }
+        left.add_chunk(Side::Samples, &whole, &tally);
+        right.add_parts(Side::Samples, &[(0, &whole[..2]), (LEN - 1, &[b])], &tally);
+        let bytes = |sums: &Sums| {
+            let mut partial = partial.clone();
+            partial.add(&ChunkSet::of(0..2), sums).unwrap();
+            let mut out = Vec::new();
+            partial.write_to(&mut out);
+            out
+        };
+        assert_eq!(bytes(&left), bytes(&right), "{a} {b}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_order_and_split_gives_the_same_bits(gradients in gradients(), cut in 0usize..40, swap in any::<u64>()) {

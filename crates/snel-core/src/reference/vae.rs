@@ -154,7 +154,7 @@ impl VaeReference {
 
     fn row_chunk(&self, plan: &StepPlan, range: Range<u64>) -> Result<ChunkGradient, EngineError> {
         let Problem { model, seed, layout, .. } = &*self.host.problem;
-        let VaeNetworks { encoder, decoder, log_deviation, base } = &self.networks;
+        let VaeNetworks { encoder, decoder, log_deviation, base, .. } = &self.networks;
         let (parameters, activation, k) = (self.parameters(), model.activation, model.latent());
         let x_nd = self.minibatch(plan, range.clone())?;
         let s = model.posterior_samples;

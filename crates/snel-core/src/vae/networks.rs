@@ -23,6 +23,8 @@ pub struct VaeNetworks {
     pub encoder: Perceptron,
     /// From `z` to the logits or means of `p(x|z)`.
     pub decoder: Perceptron,
+    /// The places of the two.
+    pub encoder_and_decoder: Range<usize>,
     /// The logarithm of the learned deviation of `p(x|z)`.
     pub log_deviation: Option<usize>,
     /// What describes the learned base density, in the order of [`Mixture`].
@@ -33,10 +35,12 @@ impl VaeNetworks {
     /// Places in the order of the layout of `model`.
     pub fn new(model: &VaeModel) -> Self {
         let latent = model.latent();
-        let mut places = Places(Layout::new(&model.energy).b());
+        let start = Layout::new(&model.energy).b();
+        let mut places = Places(start);
         let encoder = places.perceptron(model.inputs, &model.encoder, 2 * latent, true);
         let decoder = places.perceptron(latent, &model.decoder, model.inputs, true);
         let mut end = places.0;
+        let encoder_and_decoder = start..end;
         let log_deviation =
             (model.likelihood == Likelihood::Gaussian { deviation: None }).then_some(end);
         end += usize::from(log_deviation.is_some());
@@ -46,7 +50,7 @@ impl VaeNetworks {
                 Some(end..end + Mixture::outputs(components, latent))
             }
         };
-        Self { encoder, decoder, log_deviation, base }
+        Self { encoder, decoder, encoder_and_decoder, log_deviation, base }
     }
 }
 

@@ -15,7 +15,7 @@ use snel_core::plan::{Chunk, StepPlan};
 use snel_core::problem::Problem;
 use snel_core::state::State;
 use snel_core::statistics::Tally;
-use snel_core::vae::{Likelihood, VaeModel};
+use snel_core::vae::{Likelihood, VaeModel, VaeNetworks};
 
 use super::likelihood::{Term, Terms, mask};
 use super::shared::{Packed, Shared};
@@ -146,7 +146,14 @@ impl Workspace {
             }
         };
         self.collect_gradient(shared, parameters.packed, side);
-        sums.add_chunk(side, &self.gradient, &tally);
+        let VaeNetworks { encoder_and_decoder, .. } = &shared.networks;
+        if side == Side::Samples || shared.problem.model.frozen {
+            let Range { start, end } = *encoder_and_decoder;
+            let parts = [(0, &self.gradient[..start]), (end, &self.gradient[end..])];
+            sums.add_parts(side, &parts, &tally);
+        } else {
+            sums.add_chunk(side, &self.gradient, &tally);
+        }
         Ok(())
     }
 
@@ -409,8 +416,6 @@ impl Workspace {
         if side == Side::Rows && !model.frozen {
             encoder.take_gradient(gradient);
             decoder.take_gradient(gradient);
-        } else {
-            gradient[energy..].fill(0.0);
         }
         if let Some(at) = shared.networks.log_deviation.filter(|_| !model.frozen) {
             gradient[at] = *d_log_deviation as f32;
