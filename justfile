@@ -58,9 +58,9 @@ objectives folder="target/objectives":
     benches/objectives.sh {{ folder }}
 
 # Trains a variational auto-encoder with each kind of prior on MNIST: the table of docs/vae.md
-priors data folder="target/priors" steps="20000":
+priors data folder="target/priors" steps="10000" seeds="1 2 3":
     cargo build --locked --release
-    benches/priors.sh {{ data }} {{ folder }} {{ steps }}
+    benches/priors.sh {{ data }} {{ folder }} {{ steps }} "{{ seeds }}"
 
 # Trains conditional models on toy regressions by every objective and prints the table of
 # docs/regression.md; runs that are in the folder already are only read

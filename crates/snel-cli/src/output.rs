@@ -45,6 +45,17 @@ pub(crate) fn count(n: u64) -> String {
     groups.join(" ")
 }
 
+/// Names of columns, in short if they are many.
+pub(crate) fn names(columns: &[String]) -> String {
+    const MOST: usize = 30;
+    match columns {
+        [first, second, .., last] if columns.len() > MOST => {
+            format!("{first}, {second}, … {last}: {}", count(columns.len() as u64))
+        }
+        _ => columns.join(", "),
+    }
+}
+
 /// A number in a column twelve wide; with an exponent where digits would not fit or not show.
 pub(crate) fn cell(v: f64) -> String {
     let plain = v == 0.0 || (1e-3..1e5).contains(&v.abs());

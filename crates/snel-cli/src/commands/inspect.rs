@@ -13,7 +13,7 @@ use snel_train::summary::{ColumnSummary, summarise};
 use crate::args::InspectArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{cell, count, json, out, table};
+use crate::output::{cell, count, json, names, out, table};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<Exit, Failure> {
     let path = &args.file;
@@ -43,7 +43,7 @@ fn show_model(model: &ModelFile, as_json: bool) {
         ("parameters", count(model.parameters.len() as u64)),
         ("b", format!("{:.6}", model.b())),
         ("proposal", proposal(&header.model)),
-        ("columns", header.columns.join(", ")),
+        ("columns", names(&header.columns)),
         ("step", count(header.step)),
         ("seed", header.seed.to_string()),
         ("arithmetic", header.fingerprint.clone()),

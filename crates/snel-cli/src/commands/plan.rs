@@ -9,7 +9,7 @@ use super::render;
 use crate::args::PlanArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{bytes, count, json, out, table};
+use crate::output::{bytes, count, json, names, out, table};
 
 pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let config = Config::load(&args.config, &args.overrides)?;
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<Exit, Failure> {
     let model = &setup.problem.model;
     table(&[
         ("rows", format!("{} train, {} valid, {} test", count(train), count(valid), count(test))),
-        ("columns", setup.dataset.columns.join(", ")),
+        ("columns", names(&setup.dataset.columns)),
         ("energy", networks(model)),
         ("parameters", count(cost.parameters)),
         ("proposal", proposal(model)),

@@ -7,7 +7,7 @@ use snel_train::run::{RunError, engine_of, load_model};
 use crate::args::PredictArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{count, err, json, out, table};
+use crate::output::{count, err, json, names, out, table};
 
 pub(crate) fn run(args: &PredictArgs) -> Result<Exit, Failure> {
     let model = load_model(&args.run)?;
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<Exit, Failure> {
     let PredictSummary { rows, columns, samples, ess_fraction, least_ess, .. } = &summary;
     out(&format!("{}  predictions for {} rows, original units", args.out.display(), count(*rows)));
     table(&[
-        ("columns", columns.join(", ")),
+        ("columns", names(columns)),
         (
             "effective samples",
             format!(
