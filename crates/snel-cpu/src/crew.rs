@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use snel_core::chunks::ChunkSet;
 use snel_core::engine::EngineError;
@@ -11,6 +12,12 @@ use crate::team::Team;
 
 /// A team whose members have a workspace each.
 pub(crate) struct Crew<W> {
+    threads: usize,
+    /// Locked only to share out what is looked at; a step has the crew to itself.
+    hands: Mutex<Hands<W>>,
+}
+
+struct Hands<W> {
     team: Team,
     members: Vec<Member<W>>,
 }
@@ -33,14 +40,21 @@ pub struct CpuError {
 }
 
 impl<W: Send> Crew<W> {
-    /// A crew of `threads` threads.
+    /// A crew of `threads` threads, at least one.
     ///
     /// # Errors
     /// [`CpuError`] if the system gives no threads.
     pub(crate) fn new(threads: usize, workspace: impl Fn() -> W) -> Result<Self, CpuError> {
+        let threads = threads.max(1);
         let team = Team::new(threads).map_err(|source| CpuError { threads, source })?;
         let member = |_| Member { workspace: workspace(), sums: Sums::default(), fault: None };
-        Ok(Self { team, members: (0..threads).map(member).collect() })
+        let members = (0..threads).map(member).collect();
+        Ok(Self { threads, hands: Mutex::new(Hands { team, members }) })
+    }
+
+    /// Rows or points of each thread's share of `n`, at least one.
+    pub(crate) fn share_of(&self, n: usize) -> usize {
+        n.div_ceil(self.threads).max(1)
     }
 
     /// Adds what `work` makes of every one of `chunks` to `partial`; whoever is free takes the next.
@@ -53,7 +67,7 @@ impl<W: Send> Crew<W> {
         partial: &mut Partial,
         work: impl Fn(&mut W, u32, &mut Sums) -> Result<(), EngineError> + Sync,
     ) -> Result<(), EngineError> {
-        let Self { team, members } = self;
+        let Hands { team, members } = self.hands.get_mut().unwrap_or_else(PoisonError::into_inner);
         let next = AtomicU32::new(0);
         let empty = &*partial;
         team.for_each(members, |Member { workspace, sums, fault }| {
@@ -79,11 +93,14 @@ impl<W: Send> Crew<W> {
 
     /// Calls `work` with each of `shares`, of which there are at most as many as threads.
     pub(crate) fn share<T: Send>(
-        &mut self,
+        &self,
         shares: impl Iterator<Item = T>,
         work: impl Fn(&mut W, &mut T) + Sync,
     ) {
-        let mut shares: Vec<_> = self.members.iter_mut().zip(shares).collect();
-        self.team.for_each(&mut shares, |(member, share)| work(&mut member.workspace, share));
+        // Whoever panicked with the lock has left nothing but scratch memory behind.
+        let mut hands = self.hands.lock().unwrap_or_else(PoisonError::into_inner);
+        let Hands { team, members } = &mut *hands;
+        let mut shares: Vec<_> = members.iter_mut().zip(shares).collect();
+        team.for_each(&mut shares, |(member, share)| work(&mut member.workspace, share));
     }
 }

@@ -6,7 +6,7 @@
 //! 3. A step takes no lock and, after the first, allocates nothing.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use snel_core::chunks::ChunkSet;
 use snel_core::engine::{DensityEngine, EngineError, Fingerprint, SampleSet, Scored};
@@ -28,9 +28,7 @@ pub struct CpuEngine {
     shared: Shared,
     host: Host<Model>,
     packed: PackedWeights,
-    threads: usize,
-    /// Locked only to score; a step has the engine to itself.
-    crew: Mutex<Crew<Workspace>>,
+    crew: Crew<Workspace>,
 }
 
 impl CpuEngine {
@@ -57,19 +55,18 @@ impl CpuEngine {
         threads: usize,
         set: InstructionSet,
     ) -> Result<Self, CpuError> {
-        let threads = threads.max(1);
         let host = Host::new(problem.clone());
         let moves_points = problem.objective.mcmc().is_some();
         let mut packed = PackedWeights::new(&problem.model.energy, set.lanes(), moves_points);
         packed.pack(&host.state.parameters);
         let shared = Shared::new(problem, rows);
-        let crew = Mutex::new(Crew::new(threads, || Workspace::new(&shared, set))?);
-        Ok(Self { set, shared, host, packed, threads, crew })
+        let crew = Crew::new(threads, || Workspace::new(&shared, set))?;
+        Ok(Self { set, shared, host, packed, crew })
     }
 
     /// Points of each thread's share when `n` are scored: whole tiles.
     fn share(&self, n: usize) -> usize {
-        n.div_ceil(self.threads).next_multiple_of(TILE).max(TILE)
+        self.crew.share_of(n).next_multiple_of(TILE)
     }
 
     /// Calls `work` with the share of each thread: the number of its first point, its values and
@@ -80,11 +77,9 @@ impl CpuEngine {
         out: &mut [Scored],
         work: impl Fn(&mut Workspace, usize, &mut X, &mut [Scored]) + Sync,
     ) {
-        // Whoever panicked with the lock has left nothing but scratch memory behind.
-        let mut crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner);
         let share = self.share(out.len());
         let shares = (0..).step_by(share).zip(x).zip(out.chunks_mut(share));
-        crew.share(shares, |workspace, ((start, x), out)| work(workspace, *start, x, out));
+        self.crew.share(shares, |workspace, ((start, x), out)| work(workspace, *start, x, out));
     }
 }
 
@@ -102,7 +97,6 @@ impl HostEngine for CpuEngine {
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
         let Self { shared, host, packed, crew, .. } = self;
-        let crew = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
         let parameters = Parameters::new(&host.state, packed);
         crew.accumulate(chunks, partial, |workspace, index, sums| {
             workspace.accumulate(shared, parameters, plan, index, sums)

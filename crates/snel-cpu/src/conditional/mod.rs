@@ -12,7 +12,7 @@ mod inputs;
 mod points;
 mod workspace;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use snel_core::chunks::ChunkSet;
 use snel_core::conditional::{ConditionalEngine, ConditionalModel, RowSamples};
@@ -34,9 +34,7 @@ pub struct ConditionalCpuEngine {
     shared: Shared,
     host: Host<ConditionalModel>,
     packed: PackedNetworks,
-    threads: usize,
-    /// Locked only to score; a step has the engine to itself.
-    crew: Mutex<Crew<Workspace>>,
+    crew: Crew<Workspace>,
 }
 
 impl ConditionalCpuEngine {
@@ -63,32 +61,16 @@ impl ConditionalCpuEngine {
         threads: usize,
         set: InstructionSet,
     ) -> Result<Self, CpuError> {
-        let threads = threads.max(1);
         let host = Host::new(problem.clone());
         let shared = Shared::new(problem, rows);
         let mut packed = PackedNetworks::new(&shared.networks, set.lanes());
         packed.pack(&host.state.parameters);
-        let crew = Mutex::new(Crew::new(threads, || Workspace::new(&shared, set))?);
-        Ok(Self { set, shared, host, packed, threads, crew })
+        let crew = Crew::new(threads, || Workspace::new(&shared, set))?;
+        Ok(Self { set, shared, host, packed, crew })
     }
 
     fn parameters(&self) -> Parameters<'_> {
         Parameters { b: self.host.state.b(), packed: &self.packed }
-    }
-
-    /// Rows of each thread's share of `rows`.
-    fn share(&self, rows: usize) -> usize {
-        rows.div_ceil(self.threads).max(1)
-    }
-
-    /// Calls `work` with each of `shares`, on threads.
-    fn each_share<T: Send>(
-        &self,
-        shares: impl Iterator<Item = T>,
-        work: impl Fn(&mut Workspace, &mut T) + Sync,
-    ) {
-        // Whoever panicked with the lock has left nothing but scratch memory behind.
-        self.crew.lock().unwrap_or_else(PoisonError::into_inner).share(shares, work);
     }
 }
 
@@ -106,7 +88,6 @@ impl HostEngine for ConditionalCpuEngine {
         partial: &mut Partial,
     ) -> Result<(), EngineError> {
         let Self { shared, host, packed, crew, .. } = self;
-        let crew = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
         let parameters = Parameters { b: host.state.b(), packed };
         crew.accumulate(chunks, partial, |workspace, index, sums| {
             workspace.accumulate(shared, parameters, plan, index, sums)
@@ -133,9 +114,9 @@ impl ConditionalEngine for ConditionalCpuEngine {
 
     fn log_normalisers(&self, x: &[f32], out: &mut [f32]) {
         let inputs = self.shared.problem.model.inputs;
-        let share = self.share(out.len());
+        let share = self.crew.share_of(out.len());
         let shares = x.chunks(share * inputs).zip(out.chunks_mut(share));
-        self.each_share(shares, |workspace, (x, out)| {
+        self.crew.share(shares, |workspace, (x, out)| {
             workspace.log_normalisers(self.parameters(), x, out);
         });
     }
@@ -146,10 +127,10 @@ impl ConditionalEngine for ConditionalCpuEngine {
         }
         let ConditionalModel { inputs, targets, .. } = self.shared.problem.model;
         let rows = x.len() / inputs;
-        let (share, points) = (self.share(rows), out.len() / rows);
+        let (share, points) = (self.crew.share_of(rows), out.len() / rows);
         let y = y.chunks(share * points * targets);
         let shares = x.chunks(share * inputs).zip(y).zip(out.chunks_mut(share * points));
-        self.each_share(shares, |workspace, ((x, y), out)| {
+        self.crew.share(shares, |workspace, ((x, y), out)| {
             workspace.score(&self.shared, self.parameters(), x, y, out);
         });
     }
@@ -160,11 +141,11 @@ impl ConditionalEngine for ConditionalCpuEngine {
         }
         let ConditionalModel { inputs, targets, .. } = self.shared.problem.model;
         let rows = x.len() / inputs;
-        let (share, points) = (self.share(rows), out.len() / rows);
+        let (share, points) = (self.crew.share_of(rows), out.len() / rows);
         let y = y.chunks_mut(share * points * targets);
         let parts = x.chunks(share * inputs).zip(y).zip(out.chunks_mut(share * points));
         let shares = (samples.first_row..).step_by(share).zip(parts);
-        self.each_share(shares, |workspace, (first_row, ((x, y), out))| {
+        self.crew.share(shares, |workspace, (first_row, ((x, y), out))| {
             let samples = RowSamples { first_row: *first_row, ..samples.clone() };
             workspace.score_samples(&self.shared, self.parameters(), &samples, x, y, out);
         });

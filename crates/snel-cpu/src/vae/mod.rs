@@ -15,7 +15,7 @@ mod shared;
 mod workspace;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use snel_core::chunks::ChunkSet;
 use snel_core::engine::{DensityEngine, EngineError, Fingerprint, SampleSet, Scored};
@@ -37,9 +37,7 @@ pub struct VaeCpuEngine {
     shared: Shared,
     host: Host<VaeModel>,
     packed: Packed,
-    threads: usize,
-    /// Locked only to score; a step has the engine to itself.
-    crew: Mutex<Crew<Workspace>>,
+    crew: Crew<Workspace>,
 }
 
 impl VaeCpuEngine {
@@ -66,31 +64,15 @@ impl VaeCpuEngine {
         threads: usize,
         set: InstructionSet,
     ) -> Result<Self, CpuError> {
-        let threads = threads.max(1);
         let host = Host::new(problem.clone());
         let shared = Shared::new(problem, rows);
         let packed = Packed::new(&shared, &host.state.parameters, set.lanes());
-        let crew = Mutex::new(Crew::new(threads, || Workspace::new(&shared, &packed, set))?);
-        Ok(Self { set, shared, host, packed, threads, crew })
+        let crew = Crew::new(threads, || Workspace::new(&shared, &packed, set))?;
+        Ok(Self { set, shared, host, packed, crew })
     }
 
     fn parameters(&self) -> Parameters<'_> {
         Parameters { state: &self.host.state, packed: &self.packed }
-    }
-
-    /// Rows or points of each thread's share of `n`.
-    fn share(&self, n: usize) -> usize {
-        n.div_ceil(self.threads).max(1)
-    }
-
-    /// Calls `work` with each of `shares`, on threads.
-    fn each_share<T: Send>(
-        &self,
-        shares: impl Iterator<Item = T>,
-        work: impl Fn(&mut Workspace, &mut T) + Sync,
-    ) {
-        // Whoever panicked with the lock has left nothing but scratch memory behind.
-        self.crew.lock().unwrap_or_else(PoisonError::into_inner).share(shares, work);
     }
 }
 
@@ -109,7 +91,6 @@ impl HostEngine for VaeCpuEngine {
     ) -> Result<(), EngineError> {
         let Self { shared, host, packed, crew, .. } = self;
         let parameters = Parameters { state: &host.state, packed };
-        let crew = crew.get_mut().unwrap_or_else(PoisonError::into_inner);
         crew.accumulate(chunks, partial, |workspace, index, sums| {
             workspace.accumulate(shared, parameters, plan, index, sums)
         })
@@ -131,19 +112,19 @@ impl HostEngine for VaeCpuEngine {
 impl DensityEngine for VaeCpuEngine {
     fn score(&self, x: &[f32], out: &mut [Scored]) {
         let Parameters { state, packed } = self.parameters();
-        let share = self.share(out.len());
+        let share = self.crew.share_of(out.len());
         let shares = x.chunks(share * self.model().latent()).zip(out.chunks_mut(share));
-        self.each_share(shares, |workspace, (z, out)| {
+        self.crew.share(shares, |workspace, (z, out)| {
             workspace.prior.score(&packed.prior, packed.of_prior(state), z, out);
         });
     }
 
     fn score_samples(&self, set: SampleSet, range: Range<u64>, x: &mut [f32], out: &mut [Scored]) {
         let Parameters { state, packed } = self.parameters();
-        let share = self.share(out.len());
+        let share = self.crew.share_of(out.len());
         let parts = x.chunks_mut(share * self.model().latent()).zip(out.chunks_mut(share));
         let shares = (range.start..).step_by(share).zip(parts);
-        self.each_share(shares, |workspace, (start, (z, out))| {
+        self.crew.share(shares, |workspace, (start, (z, out))| {
             let range = *start..*start + out.len() as u64;
             let of_prior = packed.of_prior(state);
             workspace.prior.score_samples(&packed.prior, of_prior, set, range, z, out);
@@ -158,9 +139,9 @@ impl VaeEngine for VaeCpuEngine {
 
     fn encode(&self, x: &[f32], means: &mut [f32], deviations: &mut [f32]) {
         let (inputs, latent) = (self.model().inputs, self.model().latent());
-        let share = self.share(x.len() / inputs);
+        let share = self.crew.share_of(x.len() / inputs);
         let out = means.chunks_mut(share * latent).zip(deviations.chunks_mut(share * latent));
-        self.each_share(
+        self.crew.share(
             x.chunks(share * inputs).zip(out),
             |workspace, (x, (means, deviations))| {
                 workspace.encode_to(&self.shared, self.parameters(), x, means, deviations);
@@ -170,9 +151,9 @@ impl VaeEngine for VaeCpuEngine {
 
     fn decode(&self, z: &[f32], x: &mut [f32]) {
         let (inputs, latent) = (self.model().inputs, self.model().latent());
-        let share = self.share(z.len() / latent);
+        let share = self.crew.share_of(z.len() / latent);
         let shares = z.chunks(share * latent).zip(x.chunks_mut(share * inputs));
-        self.each_share(shares, |workspace, (z, x)| {
+        self.crew.share(shares, |workspace, (z, x)| {
             workspace.decode_to(&self.shared, self.parameters(), z, x);
         });
     }
@@ -183,10 +164,10 @@ impl VaeEngine for VaeCpuEngine {
         if rows == 0 {
             return;
         }
-        let (share, samples) = (self.share(rows), out.len() / rows);
+        let (share, samples) = (self.crew.share_of(rows), out.len() / rows);
         let parts = x.chunks(share * inputs).zip(out.chunks_mut((share * samples).max(1)));
         let shares = (first..).step_by((share * samples).max(1)).zip(parts);
-        self.each_share(shares, |workspace, (first, (x, out))| {
+        self.crew.share(shares, |workspace, (first, (x, out))| {
             workspace.score_latents(&self.shared, self.parameters(), set, *first, x, out);
         });
     }
