@@ -58,7 +58,7 @@ objectives folder="target/objectives":
     benches/objectives.sh {{ folder }}
 
 # Trains a variational auto-encoder with each kind of prior on MNIST: the table of docs/vae.md
-priors data folder="target/priors" steps="10000" seeds="1 2 3":
+priors data folder="target/priors" steps="20000" seeds="1 2 3":
     cargo build --locked --release
     benches/priors.sh {{ data }} {{ folder }} {{ steps }} "{{ seeds }}"
 

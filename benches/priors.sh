@@ -6,35 +6,47 @@
 #
 # DATA holds train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz and t10k-images-idx3-ubyte.gz; SEEDS is a
 # list as in "1 2 3", and so is NAMES, of the priors below. SNEL names the program (default
-# target/release/snel), THREADS its threads. Chains cost ten and a hundred times as much a step, so they have a
-# fourth and a sixteenth of the steps.
+# target/release/snel), THREADS its threads. Every prior has STEPS steps in all: what starts from another run
+# has half of them, and the other run the other half. Chains, whose steps cost ten and a hundred times as much,
+# have a sixteenth and a hundredth.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-data=$(realpath "$1") folder=$2 steps=${3:-10000} seeds=${4:-1}
+data=$(realpath "$1") folder=$2 steps=${3:-20000} seeds=${4:-1}
+names=${5:-plain mixture post-hoc post-hoc-mixture joint short-run long-run}
 snel=${SNEL:-target/release/snel}
 mkdir -p "$folder"
 folder=$(realpath "$folder")
 
 energy=$'depth = 2\nwidth = 128'
 mixture='components = 10'
-# The energy learns at a rate that leaves the base effective samples at the end; see docs/vae.md.
-slow="energy_lr = $(awk "BEGIN { print 0.4 / $steps }")"
-chains=$'kind = "mcmc"\nkernel = "ula"\nstart = "proposal"\nstep_size = 0.4\nposterior_steps = 20\nposterior_step_size = 0.1'
-names=${5:-plain mixture post-hoc post-hoc-mixture joint short-run long-run}
+langevin=$'kind = "mcmc"\nkernel = "ula"\nstart = "proposal"\nstep_size = 0.4\nposterior_steps = 20\nposterior_step_size = 0.1'
 
-config() {  # NAME SEED
-    local prior='' objective='kind = "snl"' optim='' of_run=$steps samples='samples = 1024'
+# The run that NAME starts from, if it does.
+start_of() {
     case $1 in
-        plain) prior='prior = "base"' samples='' ;;
-        mixture) prior=$'prior = "base"\n'$mixture samples='' ;;
-        post-hoc) prior="$energy"$'\nstart = '"\"$folder/plain-$2\"" ;;
-        post-hoc-mixture) prior="$energy"$'\n'"$mixture"$'\nstart = '"\"$folder/mixture-$2\"" ;;
-        joint) prior="$energy"$'\n'"$mixture" optim=$slow ;;
-        short-run) prior=$energy objective="$chains"$'\nsteps = 60' of_run=$((steps / 4)) ;;
-        long-run) prior=$energy objective="$chains"$'\nsteps = 1000' of_run=$((steps / 16)) ;;
+        post-hoc) echo plain-half ;;
+        post-hoc-mixture | joint) echo mixture-half ;;
+    esac
+}
+
+config() { # NAME SEED
+    local model='prior = "base"' objective='kind = "snl"' optim='lr = 1e-3' of_run=$steps samples='' start
+    case $1 in
+        plain) ;;
+        mixture) model+=$'\n'$mixture ;;
+        plain-half) of_run=$((steps / 2)) ;;
+        mixture-half) model+=$'\n'$mixture of_run=$((steps / 2)) ;;
+        post-hoc) model=$energy optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
+        post-hoc-mixture) model=$energy$'\n'$mixture optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
+        joint) model=$energy$'\n'$mixture$'\nfreeze = false' optim=$'lr = 2e-4\nenergy_lr = 1e-4' ;;
+        short-run) model=$energy objective=$langevin$'\nsteps = 60' of_run=$((steps / 16)) samples='samples = 256' optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
+        long-run) model=$energy objective=$langevin$'\nsteps = 1000' of_run=$((steps / 100)) samples='samples = 256' optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
         *) echo "no prior is called $1" >&2; exit 2 ;;
     esac
-    [[ $1 == *-run ]] && samples='samples = 256'
+    start=$(start_of "$1")
+    if [[ -n $start ]]; then
+        model+=$'\nstart = "'$folder/$start-$2'"' of_run=$((steps / 2)) samples='samples = 1024'
+    fi
     cat <<END
 seed = $2
 [data]
@@ -48,11 +60,12 @@ kind = "vae"
 latent = 16
 encoder = [400, 400]
 decoder = [400, 400]
-$prior
+$model
 [objective]
 $objective
 [optim]
 $optim
+weight_decay = 0.3
 [train]
 steps = $of_run
 batch = 256
@@ -63,20 +76,19 @@ posterior_samples = 20
 END
 }
 
+make() { # NAME SEED
+    local run=$folder/$1-$2 start
+    [[ -f $run/eval.json ]] && return
+    start=$(start_of "$1")
+    [[ -n $start ]] && make "$start" "$2"
+    config "$1" "$2" > "$run.toml"
+    "$snel" train "$run.toml" --out "$run" ${THREADS:+--threads "$THREADS"} >&2
+}
+
 for seed in $seeds; do
-    runs=()
     for name in $names; do
-        run=$folder/$name-$seed
-        runs+=("$run")
-        [[ -f $run/eval.json ]] && continue
-        config "$name" "$seed" > "$run.toml"
-        "$snel" train "$run.toml" --out "$run" ${THREADS:+--threads "$THREADS"} >&2
+        make "$name" "$seed"
     done
-    distances=$folder/distances-$seed.json
-    if [[ ! -f $distances ]]; then
-        "$snel" frechet "${runs[@]}" --labels "$data/train-labels-idx1-ubyte.gz" --json \
-            ${THREADS:+--threads "$THREADS"} > "$distances.part"
-        mv "$distances.part" "$distances"
-    fi
 done
-python3 benches/priors.py "$folder" "$names" "$seeds"
+python3 benches/priors.py "$folder" "$data/train-labels-idx1-ubyte.gz" "$names" "$seeds" "$snel" \
+    ${THREADS:+--threads "$THREADS"}

@@ -13,7 +13,7 @@ const DEFAULT_WIDTHS: [usize; 2] = [400, 400];
 const DEFAULT_SAMPLES: u64 = 512;
 /// An energy that learns faster than the encoder digs holes where the base has no samples, and the
 /// encoder then moves its rows there.
-const DEFAULT_ENERGY_LR_RATIO: f64 = 0.1;
+const DEFAULT_ENERGY_LR_RATIO: f64 = 0.05;
 const DEFAULT_POSTERIOR_SAMPLES: u64 = 1;
 const DEFAULT_EVAL_POSTERIOR_SAMPLES: u64 = 100;
 

@@ -22,7 +22,7 @@ pub struct Optim {
     /// Learning rate of the log-normaliser b, above 0, at most 1000. Default: 5 times `lr`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b_lr: Option<f64>,
-    /// Learning rate of the energy, above 0, at most 1000. Default: a tenth of `lr`; vae only, where
+    /// Learning rate of the energy, above 0, at most 1000. Default: a twentieth of `lr`; vae only, where
     /// `lr` is that of encoder and decoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub energy_lr: Option<f64>,
