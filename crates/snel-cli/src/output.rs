@@ -50,7 +50,7 @@ pub(crate) fn names(columns: &[String]) -> String {
     const MOST: usize = 30;
     match columns {
         [first, second, .., last] if columns.len() > MOST => {
-            format!("{first}, {second}, … {last}: {}", count(columns.len() as u64))
+            format!("{} columns: {first}, {second}, …, {last}", count(columns.len() as u64))
         }
         _ => columns.join(", "),
     }

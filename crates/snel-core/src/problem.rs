@@ -85,8 +85,9 @@ pub trait Parametric {
         0
     }
 
-    /// Places of persistent chains before the first step, `chains x D`; none by default.
-    fn first_chains(&self, _seed: u32, _chains: &Persistent) -> Vec<f32> {
+    /// Places of persistent chains before the first step, which begins at `parameters`: `chains x D`;
+    /// none by default.
+    fn first_chains(&self, _seed: u32, _chains: &Persistent, _parameters: &[f32]) -> Vec<f32> {
         Vec::new()
     }
 }
@@ -108,7 +109,7 @@ impl Parametric for Model {
         self.energy.dim()
     }
 
-    fn first_chains(&self, seed: u32, chains: &Persistent) -> Vec<f32> {
+    fn first_chains(&self, seed: u32, chains: &Persistent, _parameters: &[f32]) -> Vec<f32> {
         chains.first_places(seed, &self.proposal)
     }
 }
@@ -191,8 +192,8 @@ impl Parametric for AnyModel {
         self.parametric().chain_dim()
     }
 
-    fn first_chains(&self, seed: u32, chains: &Persistent) -> Vec<f32> {
-        self.parametric().first_chains(seed, chains)
+    fn first_chains(&self, seed: u32, chains: &Persistent, parameters: &[f32]) -> Vec<f32> {
+        self.parametric().first_chains(seed, chains, parameters)
     }
 }
 
@@ -251,7 +252,7 @@ impl<M: Parametric> Problem<M> {
         let mut state = State::new(self.start.as_ref().map_or_else(own, |start| start.to_vec()));
         if let Some(mcmc) = self.objective.mcmc() {
             state.step_size = mcmc.step_size;
-            let first = |chains| self.model.first_chains(self.seed, &chains);
+            let first = |chains| self.model.first_chains(self.seed, &chains, &state.parameters);
             state.chains = mcmc.persistent().map(first).unwrap_or_default();
         }
         state

@@ -50,9 +50,11 @@ impl Problem<AnyModel> {
             // Of `p(x, z)` at the posterior's samples, of the prior at its own.
             AnyModel::Vae(model) => {
                 let latents = batch.saturating_mul(model.posterior_samples);
-                // Where there are chains, those of the posteriors and samples of the encoder.
+                // Where there are chains, those of the posteriors, and the samples that the encoder learns of.
                 let walked = mcmc.and_then(|mcmc| mcmc.of_posterior());
-                let of_chains = walked.map_or(0, |of| of.points(latents).saturating_add(latents));
+                let of_encoder = if model.frozen { 0 } else { latents };
+                let of_chains =
+                    walked.map_or(0, |of| of.points(latents).saturating_add(of_encoder));
                 latents.saturating_add(samples).saturating_add(of_chains)
             }
         };

@@ -10,7 +10,7 @@ use snel_core::density::{Density, Draws};
 use snel_core::energy::Energy;
 use snel_core::engine::Engine;
 use snel_core::lse::LogWeights;
-use snel_core::mcmc::{Kernel, Mcmc, Persistent, Posterior, Start};
+use snel_core::mcmc::{Kernel, Mcmc, Posterior, Start};
 use snel_core::objective::Objective;
 use snel_core::optim::Optim;
 use snel_core::philox::{Key, Stream};
@@ -86,13 +86,11 @@ fn chains_follow_the_likelihood() {
     let h = 1e-5;
     let mlp =
         Energy::Mlp { dim: 1, widths: vec![4], activation: Activation::Silu, residual: false };
-    let persistent = Start::Persistent(Persistent { chains: CHAINS, moved: CHAINS, reinit: 0.0 });
-    for (likelihood, base, start, kernel, step_size) in [
-        (Likelihood::Bernoulli, LatentBase::Normal, Start::Proposal, Kernel::Mala, 0.8),
+    for (likelihood, base, kernel, step_size) in [
+        (Likelihood::Bernoulli, LatentBase::Normal, Kernel::Mala, 0.8),
         (
             Likelihood::Gaussian { deviation: None },
             LatentBase::Mixture { components: 2 },
-            persistent,
             Kernel::Hmc { leapfrog: 3 },
             0.4,
         ),
@@ -110,6 +108,7 @@ fn chains_follow_the_likelihood() {
         };
         model.check().unwrap();
         let posterior = Some(Posterior { moves: 40, step_size });
+        let start = Start::Proposal;
         let mcmc = Mcmc { start, kernel, moves: 40, step_size, adapt: false, posterior };
         let objective = Objective::Mcmc(mcmc);
         let problem = Arc::new(Problem::new(model, objective, Optim::default(), 5));

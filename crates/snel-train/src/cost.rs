@@ -143,8 +143,8 @@ fn flop_of_chains(model: &AnyModel, mcmc: &Mcmc, batch: u64, samples: u64) -> f6
     let layout = model.layout();
     let decoder = layout.segments().iter().filter(|s| s.name.starts_with("decoder"));
     let decoder: usize = decoder.map(|s| s.range().len()).sum();
-    // The encoder learns in a pass of its own.
-    let beside = 6.0 * layout.len() as f64 * latents as f64;
+    // The encoder learns in a pass of its own, through decoder and energy.
+    let beside = if model.frozen { 0.0 } else { 4.0 * (decoder + energy) as f64 * latents as f64 };
     of_prior + flop(energy + decoder, of_posterior.points(latents)) + beside
 }
 

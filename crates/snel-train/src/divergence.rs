@@ -66,7 +66,7 @@ impl Divergence {
             }
             Self::Refused { .. } => {
                 "lower `optim.lr`, or set `optim.clip_norm = 10.0`; check the data for extreme rows; \
-                 with chains lower `objective.step_size`"
+                 with chains lower `objective.step_size`, and `objective.posterior_step_size` of a vae"
             }
             Self::Stuck { .. } => {
                 "lower `objective.step_size`, or set `objective.adapt = true`; lower `optim.lr`"

@@ -31,12 +31,20 @@ fn print(comparison: &Comparison) {
     out("\nSpent by steps, and the final evaluation; nats a row, standardised, 95 % intervals");
     let head = ["run", "steps", "energies", "gradients", "seconds", "likelihood", "over rows"];
     columns(&head, runs.iter().enumerate().map(|(i, run)| spent(i, run)).collect());
+    // All objectives look at an energy and its gradient together: one table is enough for both.
+    let alike = |run: &Entry| run.now.spent.work.energies == run.now.spent.work.gradients;
+    let alike = runs.iter().all(alike);
     for AtBudget { currency, budget, standings } in budgets {
+        let name = match currency {
+            Currency::Gradients if alike => continue,
+            Currency::Energies if alike => "energies and as many gradients",
+            _ => currency.name(),
+        };
         let budget = match currency {
             Currency::Seconds => format!("{budget:.1}"),
             Currency::Energies | Currency::Gradients => count(*budget as u64),
         };
-        out(&format!("\nBest on the validation rows within {budget} {}", currency.name()));
+        out(&format!("\nBest on the validation rows within {budget} {name}"));
         let rows = standings.iter().enumerate().map(|(i, standing)| at(i, standing.as_ref()));
         columns(&["run", "of step", "lower", "upper", "95 % interval"], rows.collect());
     }

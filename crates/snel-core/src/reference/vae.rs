@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use ndarray::{Array1, Array2, Axis};
 
+use super::chains::ModelTarget;
 use super::perceptron::{Pass, backward, forward};
 use super::{ChunkGradient, network};
 use crate::chunks::ChunkSet;
@@ -245,7 +246,9 @@ impl VaeReference {
             let State { chains: places, step_size, .. } = &self.host.state;
             let chains = self.chains(mcmc, *step_size, plan, range.start);
             chains.go_on(places, &mut z_pk);
-            tally.add_acceptance(chains.walk(&mut self.prior_target(&parameters), &mut z_pk));
+            let prior = model.prior(&self.host.state.parameters);
+            let mut target = ModelTarget { model: &prior, parameters: &parameters };
+            tally.add_acceptance(chains.walk(&mut target, &mut z_pk));
         }
         let energies = network::energies(&model.energy, &parameters, z_pk.view());
         let (b, m) = (f64::from(self.host.state.b()), plan.samples() as f64);

@@ -212,8 +212,8 @@ impl Parametric for VaeModel {
         self.latent()
     }
 
-    fn first_chains(&self, seed: u32, chains: &Persistent) -> Vec<f32> {
-        chains.first_places(seed, &self.prior(&self.initial_parameters(seed)).proposal)
+    fn first_chains(&self, seed: u32, chains: &Persistent, parameters: &[f32]) -> Vec<f32> {
+        chains.first_places(seed, &self.prior(parameters).proposal)
     }
 }
 

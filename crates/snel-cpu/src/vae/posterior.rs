@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use snel_core::engine::{EngineError, SampleSet};
-use snel_core::mcmc::{Mcmc, Move, Places, Target, draws_of_move};
+use snel_core::mcmc::{Mcmc, Move, Places, Target, Walkers, draws_of_move};
 use snel_core::philox::Stream;
 use snel_core::plan::StepPlan;
 use snel_core::statistics::Tally;
@@ -61,7 +61,8 @@ impl Workspace {
                 self.load_rows(shared, plan, tile.clone())?;
                 self.row_tile(shared, parameters, plan, tile, &mut Tally::default());
             }
-            self.forget_all_but_encoder(parameters.packed);
+            // The way to the encoder goes through the energy.
+            self.prior.take_gradient(&parameters.packed.prior);
         }
         let s = model.posterior_samples;
         for tile in tiles(range) {
@@ -73,7 +74,7 @@ impl Workspace {
                     self.row_of[t] = ((point - start) / s) as usize;
                 }
                 self.walk(shared, parameters, plan, mcmc, points);
-                self.chain_tile(shared, parameters, plan);
+                self.places_tile(shared, parameters, plan);
             }
             self.means[..length(&tile)].iter().for_each(|tilted| tally.add_row(*tilted));
         }
@@ -89,28 +90,31 @@ impl Workspace {
         mcmc: &Mcmc,
         points: Range<u64>,
     ) {
-        let Some(mcmc) = mcmc.of_posterior() else { return };
-        let Some(mut walkers) = self.walkers.take() else { return };
+        let latent = self.latent;
+        let walkers = self.walkers.take();
+        let mut walkers = walkers.unwrap_or_else(|| Walkers::new(latent, 1, TILE));
         // The prior's chains come first.
         let first = plan.samples() + points.start;
         let numbers = first..plan.samples() + points.end;
         let set = SampleSet { stream: Stream::Proposal, step: plan.step };
         self.prior.draw(&parameters.packed.prior, set, numbers);
         self.prior.points().copy_places(walkers.begin(length(&points)));
-        let (seed, latent) = (shared.problem.seed, self.latent);
+        let seed = shared.problem.seed;
         let mut target = PosteriorTarget { workspace: self, parameters };
-        let to = Move { kernel: mcmc.kernel, size: mcmc.step_size, weights: &[1.0] };
-        for number in 0..mcmc.moves {
-            walkers.advance(&mut target, to, |i| {
-                draws_of_move(seed, latent, plan.step, first + i as u64, number)
-            });
+        if let Some(Mcmc { kernel, moves, step_size: size, .. }) = mcmc.of_posterior() {
+            let to = Move { kernel, size, weights: &[1.0] };
+            for number in 0..moves {
+                walkers.advance(&mut target, to, |i| {
+                    draws_of_move(seed, latent, plan.step, first + i as u64, number)
+                });
+            }
         }
         self.prior.points_mut().set_places(&walkers.here().x);
         self.walkers = Some(walkers);
     }
 
     /// The points forward and backward through decoder, energy and base.
-    fn chain_tile(&mut self, shared: &Shared, parameters: Parameters<'_>, plan: &StepPlan) {
+    fn places_tile(&mut self, shared: &Shared, parameters: Parameters<'_>, plan: &StepPlan) {
         let model = &shared.problem.model;
         let Parameters { state, packed } = parameters;
         let n = self.prior.points().len();
@@ -125,6 +129,10 @@ impl Workspace {
         }
         for (t, log_d) in prior.base_log_densities(&packed.prior).iter().enumerate() {
             means[row_of[t]] += share * f64::from(*log_d);
+        }
+        // A chain that no move was accepted of stands at a sound place, whatever its row is.
+        for (t, log_p) in log_p[..n].iter().enumerate().filter(|(_, log_p)| !log_p.is_finite()) {
+            means[row_of[t]] = *log_p;
         }
         prior.pull(packed.of_prior(state), c as f32, d_points.rows_mut());
         if model.frozen {

@@ -62,7 +62,8 @@ pub(super) struct Workspace {
     pub(super) d_output: Columns,
     pub(super) d_points: Columns,
     pub(super) d_points_too: Columns,
-    /// Means over a row's points of `log p(x|z) - E(z)`, and `log d(z)` if that is learned.
+    /// Means over a row's points of `log p(x|z) - E(z)`, and `log d(z)` if that is learned; over its
+    /// chains' places, of `log d(z) - E(z)`.
     pub(super) means: [f64; TILE],
     pub(super) mixture: Option<Mixture>,
     pub(super) point: Vec<f64>,
@@ -331,9 +332,13 @@ impl Workspace {
         let Parameters { state, packed } = parameters;
         let n = self.prior.points().len();
         let share = 1.0 / model.posterior_samples as f64;
+        // By chains decoder and base learn elsewhere, and only the encoder does here.
+        let by_chains = shared.problem.objective.mcmc().is_some();
         let mut log_p = [0.0; TILE];
         self.compare(parameters, c, &mut log_p[..n]);
-        self.learn_deviation(parameters, c, n);
+        if !by_chains {
+            self.learn_deviation(parameters, c, n);
+        }
         let energies = self.prior.energies(packed.of_prior(state));
         for (t, energy) in energies.iter().enumerate() {
             self.means[self.row_of[t]] += share * (log_p[t] - f64::from(*energy));
@@ -345,7 +350,9 @@ impl Workspace {
                 load(self.prior.points(), t, &mut self.point);
                 self.means[self.row_of[t]] += share * mixture.log_density(&self.point);
                 if !model.frozen {
-                    mixture.add_gradient(&self.point, -c, &mut self.d_base);
+                    if !by_chains {
+                        mixture.add_gradient(&self.point, -c, &mut self.d_base);
+                    }
                     self.d_point.fill(0.0);
                     mixture.add_point_gradient(&self.point, -c, &mut self.d_point);
                     let to = self.d_points.row_mut(t).iter_mut();
@@ -357,8 +364,12 @@ impl Workspace {
             return;
         }
         let Self { decoder, prior, d_output, d_points_too, .. } = self;
-        decoder.backward(&packed.decoder, n, prior.points().rows(), d_output.rows());
-        decoder.input_cotangents(&packed.decoder, n, d_points_too.rows_mut());
+        if by_chains {
+            decoder.pull(&packed.decoder, n, d_output.rows(), d_points_too.rows_mut());
+        } else {
+            decoder.backward(&packed.decoder, n, prior.points().rows(), d_output.rows());
+            decoder.input_cotangents(&packed.decoder, n, d_points_too.rows_mut());
+        }
         for t in 0..n {
             let row = self.row_of[t];
             let dz = self.d_points.row(t).iter().zip(self.d_points_too.row(t)).map(|(a, b)| a + b);
@@ -396,14 +407,6 @@ impl Workspace {
             }
         }
         divergence
-    }
-
-    /// All that was gathered so far but the encoder's starts again at zero.
-    pub(super) fn forget_all_but_encoder(&mut self, packed: &Packed) {
-        self.prior.take_gradient(&packed.prior);
-        self.decoder.take_gradient(&mut self.gradient);
-        self.d_base.fill(0.0);
-        self.d_log_deviation = 0.0;
     }
 
     /// Gathers the chunk's gradient in `gradient`; all that it was made of starts again at zero.

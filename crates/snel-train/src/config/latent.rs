@@ -9,7 +9,7 @@ use super::{Binarise, Config, ObjectiveKind, Proposal};
 
 const DEFAULT_LATENT: usize = 16;
 const DEFAULT_WIDTHS: [usize; 2] = [400, 400];
-/// Proposal samples cost a little each, but a chunk of them as much as one of rows to sum.
+/// Samples of z cost little beside rows, which go through encoder and decoder.
 const DEFAULT_SAMPLES: u64 = 512;
 /// An energy that learns faster than the encoder digs holes where the base has no samples, and the
 /// encoder then moves its rows there.

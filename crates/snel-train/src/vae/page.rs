@@ -12,7 +12,7 @@ use crate::run_report::{model_facts, name_of_b};
 /// Says in plain words what the two bounds are.
 const HOW_TO_READ: &str = "The log-likelihood of a variational auto-encoder cannot be computed \
     exactly: what is given are numbers that lie below it on average over the draws that they are \
-    made of. SNELBO is what was trained; the importance-weighted bound uses more samples of z for \
+    made of. SNELBO is the bound with one mean over samples of z; the importance-weighted bound uses more samples of z for \
     each row and is tighter. The interval is that of the Monte-Carlo error.";
 
 /// The page as text. `source` says where the data came from, `command` what made the run.

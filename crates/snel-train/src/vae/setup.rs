@@ -56,7 +56,7 @@ impl VaeSetupError {
 }
 
 /// Rows or samples of a chunk unless configured: two chunks of rows, but whole tiles at best. Each
-/// chunk is rounded and added for all parameters, which costs as much as the gradient of some rows.
+/// chunk of rows is rounded and added for all parameters, which costs as much as the gradient of some.
 pub(crate) fn default_chunk(batch: u64, _samples: u64) -> u64 {
     (batch / 2).next_power_of_two().clamp(64, 1024)
 }

@@ -10,29 +10,16 @@ use crate::mcmc::{Mcmc, Places, Target};
 use crate::partial::Side;
 use crate::philox::Stream;
 use crate::plan::StepPlan;
-use crate::problem::{Model, Problem};
+use crate::problem::Problem;
 use crate::reference::chains::{Chains, ModelTarget};
 use crate::reference::perceptron::{backward, forward};
 use crate::reference::{ChunkGradient, network};
 use crate::statistics::Tally;
 use crate::vae::{VaeEngine, VaeNetworks};
 
-/// `log d(z) - E(z)`.
-pub(super) struct PriorTarget<'a> {
-    model: Model,
-    parameters: &'a [f64],
-}
-
-impl Target for PriorTarget<'_> {
-    fn evaluate(&mut self, places: &mut Places) {
-        let Self { model, parameters } = self;
-        ModelTarget { model, parameters }.evaluate(places);
-    }
-}
-
 /// `log p(x|z) + log d(z) - E(z)`, where every row has `samples` points.
 struct PosteriorTarget<'a> {
-    prior: PriorTarget<'a>,
+    prior: ModelTarget<'a>,
     engine: &'a VaeReference,
     x_nd: &'a Array2<f64>,
     samples: usize,
@@ -66,10 +53,6 @@ impl VaeReference {
         Chains { mcmc, size, seed: self.host.problem.seed, step: plan.step, first }
     }
 
-    pub(super) fn prior_target<'a>(&self, parameters: &'a [f64]) -> PriorTarget<'a> {
-        PriorTarget { model: self.model().prior(&self.host.state.parameters), parameters }
-    }
-
     /// A chunk of rows where the objective is that of chains.
     pub(super) fn posterior_chunk(
         &self,
@@ -94,7 +77,8 @@ impl VaeReference {
         let mut z_pk = self.draw(set, first..plan.samples() + range.end * s);
         if let Some(of_posterior) = mcmc.of_posterior() {
             let chains = self.chains(of_posterior, of_posterior.step_size, plan, first);
-            let prior = self.prior_target(&parameters);
+            let prior = model.prior(&self.host.state.parameters);
+            let prior = ModelTarget { model: &prior, parameters: &parameters };
             let mut target =
                 PosteriorTarget { prior, engine: self, x_nd: &x_nd, samples: s as usize };
             chains.walk(&mut target, &mut z_pk);
@@ -108,13 +92,16 @@ impl VaeReference {
         let mut d_output_pd = Array2::zeros(decoded.output.raw_dim());
         for (p, z) in z_pk.outer_iter().enumerate() {
             let (z, row) = (z.to_vec(), p / s as usize);
-            let (_, by_output, by_deviation) =
+            let (log_p, by_output, by_deviation) =
                 self.likelihood(&x_nd.row(row).to_vec(), &decoded.output.row(p).to_vec());
             d_output_pd.row_mut(p).assign(&(-c * Array1::from(by_output)));
             if let Some(at) = log_deviation {
                 gradient[*at] -= c * by_deviation;
             }
             tilted[row] += (density.log_density(&z) - energies[p]) / s as f64;
+            if !log_p.is_finite() {
+                tilted[row] = f64::NAN;
+            }
             if let (Some(mixture), Some(base)) = (&mut mixture, base) {
                 mixture.add_gradient(&z, -c, &mut gradient[base.clone()]);
             }

@@ -53,6 +53,7 @@ fn resolved_configs_survive_writing_and_parsing() {
 #[test]
 fn what_does_not_go_together_is_refused() {
     let toy = "data.toy = 'rings'";
+    let chains = &format!("{IMAGES}objective.kind = 'mcmc'\n");
     for (text, set) in [
         (IMAGES, "model.deviation=0.3"),
         (IMAGES, "model.freeze=true"),
@@ -65,6 +66,7 @@ fn what_does_not_go_together_is_refused() {
         (IMAGES, "objective.posterior_steps=3"),
         (IMAGES, "objective={ kind = 'mcmc', posterior_step_size = 0 }"),
         (IMAGES, "objective={ kind = 'mcmc', start = 'data' }"),
+        (chains, "model={ kind = 'vae', prior = 'base' }"),
         (IMAGES, "proposal.kind=student"),
         (IMAGES, "data.standardise=true"),
         (IMAGES, "train.posterior_samples=0"),
