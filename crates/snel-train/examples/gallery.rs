@@ -182,6 +182,7 @@ fn corner(width: usize) -> Corner {
         names: (0..width).map(|j| names[j % 3].to_owned()).collect(),
         data: rows(6000, 1.0),
         model: rows(6000, 1.15),
+        ..Corner::default()
     }
 }
 

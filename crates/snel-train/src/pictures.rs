@@ -271,6 +271,11 @@ impl Space<'_> {
         };
         let mut model: Vec<f64> = drawn.points.into_iter().map(f64::from).collect();
         header.standardise.invert(&mut model);
-        Ok(Some(plot::corner(&Corner { names: self.dataset.columns.clone(), data, model })?))
+        Ok(Some(plot::corner(&Corner {
+            names: self.dataset.columns.clone(),
+            data,
+            model,
+            ..Corner::default()
+        })?))
     }
 }

@@ -23,9 +23,31 @@ const GAP: f64 = 8.0;
 const HEAD: f64 = 76.0;
 const FOOT: f64 = 60.0;
 
+/// What the points of a [`corner`] are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Subject {
+    /// Rows of data, and samples of the model.
+    #[default]
+    Rows,
+    /// Means of `q(z|x)`, and points of the prior.
+    Latents,
+}
+
+impl Subject {
+    /// The title, and the names of the two sets of points.
+    fn words(self) -> [&'static str; 3] {
+        match self {
+            Self::Rows => ["Data and model samples", "data", "model samples"],
+            Self::Latents => ["Latent space", "means of q(z|x)", "prior"],
+        }
+    }
+}
+
 /// The numbers of [`corner`], in original units.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Corner {
+    /// What the points are.
+    pub subject: Subject,
     /// Name of each of the D columns.
     pub names: Vec<String>,
     /// Data, n x D, row-major.
@@ -44,7 +66,7 @@ pub struct Corner {
 /// [`PlotError::Shape`] if a table's length is no multiple of the number of columns,
 /// [`PlotError::Draw`] if the drawing back end fails.
 pub fn corner(corner: &Corner) -> Result<String, PlotError> {
-    const TITLE: &str = "Data and model samples";
+    let [title, data_name, model_name] = corner.subject.words();
     let width = corner.names.len();
     for (what, rows) in [("the data", &corner.data), ("the model samples", &corner.model)] {
         if (width == 0 && !rows.is_empty()) || (width > 0 && rows.len() % width > 0) {
@@ -55,7 +77,7 @@ pub fn corner(corner: &Corner) -> Result<String, PlotError> {
     let shown = width.min(MOST_COLUMNS);
     let columns: Option<Vec<Column>> = (0..shown).map(|j| Column::of(corner, j)).collect();
     let columns = columns.filter(|c| !c.is_empty());
-    let Some(columns) = columns else { return no_data(TITLE, (900, 520)) };
+    let Some(columns) = columns else { return no_data(title, (900, 520)) };
 
     let side = (820.0 / shown as f64 - GAP).min(280.0).floor();
     let extent = shown as f64 * (side + GAP) - GAP;
@@ -64,15 +86,15 @@ pub fn corner(corner: &Corner) -> Result<String, PlotError> {
     let size = ((LEFT + extent + 24.0).max(520.0) as u32, (head + extent + FOOT) as u32);
     let mut keys = Vec::new();
     if !corner.data.is_empty() {
-        keys.push(Key::new(Mark::Line, DATA, "data"));
+        keys.push(Key::new(Mark::Line, DATA, data_name));
     }
     if !corner.model.is_empty() {
-        keys.push(Key::new(Mark::Line, MODEL, "model samples"));
+        keys.push(Key::new(Mark::Line, MODEL, model_name));
     }
     if shown > 1 {
         keys.push(Key::new(Mark::None, MODEL, "contours hold 50 % and 90 %"));
     }
-    let sheet = Sheet { size, title: TITLE, subtitle: subtitle.as_deref(), keys: &keys };
+    let sheet = Sheet { size, title, subtitle: subtitle.as_deref(), keys: &keys };
     figure(&sheet, |area, _| {
         // What the head took is gone from the area; panels sit at its lower end.
         let top = f64::from(area.dim_in_pixel().1) / f64::from(super::style::UNIT) - extent - FOOT;

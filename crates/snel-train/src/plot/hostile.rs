@@ -107,14 +107,14 @@ proptest! {
     ) {
         let whole = |rows: Vec<f64>| rows[..rows.len() / width * width].to_vec();
         let names = vec![HOSTILE.into(); width];
-        valid(&corner(&Corner { names, data: whole(data), model: whole(model) }))?;
+        valid(&corner(&Corner { names, data: whole(data), model: whole(model), ..Corner::default() }))?;
     }
 }
 
 #[test]
 fn tables_that_are_not_what_they_say_are_refused() {
     let names = vec!["a".into(), "b".into()];
-    let wrong = corner(&Corner { names, data: vec![0.0; 3], model: vec![] });
+    let wrong = corner(&Corner { names, data: vec![0.0; 3], ..Corner::default() });
     let told = wrong.unwrap_err().to_string();
     assert_eq!(told, "the data should hold rows of 2 columns, but holds 3 values");
     let grid = Grid { nx: 2, ny: 2, log_density: vec![0.0; 5] };

@@ -43,7 +43,7 @@ mod weights;
 
 pub use self::{
     calibration::{coverage, pit},
-    corner::{Corner, corner},
+    corner::{Corner, Subject, corner},
     curves::{Bounds, Interval, NormaliserPoint, Yardstick, bounds, ess, log_normaliser},
     density::{Density2d, density_2d},
     heat::{Grid, Shade},

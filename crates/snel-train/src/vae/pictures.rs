@@ -9,7 +9,7 @@ use crate::evaluate::for_each_rows;
 use crate::metrics::Record;
 use crate::model_file::ModelFile;
 use crate::pictures::{Picture, curves};
-use crate::plot::{self, Corner, Images};
+use crate::plot::{self, Corner, Images, Subject};
 use crate::report::Figure;
 use crate::run::RunError;
 use crate::sample::{default_pool, resample};
@@ -152,6 +152,6 @@ impl Look<'_> {
         let map = principal(&encoded, latent, DIRECTIONS.min(latent));
         let names = (1..=map.directions()).map(|k| format!("direction {k}")).collect();
         let [data, model] = [&encoded, &prior].map(|z| map.project(z));
-        Ok(Some(plot::corner(&Corner { names, data, model })?))
+        Ok(Some(plot::corner(&Corner { subject: Subject::Latents, names, data, model })?))
     }
 }
