@@ -10,7 +10,7 @@
 
 use crate::density::Draws;
 
-use super::Kernel;
+use super::{Kernel, Mcmc, draws_of_move};
 
 /// Log-densities, each known up to a constant, with their gradients.
 pub trait Target {
@@ -38,6 +38,21 @@ pub struct Move<'a> {
     pub size: f64,
     /// Weights of the `K` log-densities.
     pub weights: &'a [f64],
+}
+
+/// All moves of chains in a training step.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk {
+    /// How they move.
+    pub mcmc: Mcmc,
+    /// The step size of now.
+    pub size: f64,
+    /// Seed of the run.
+    pub seed: u32,
+    /// The training step.
+    pub step: u32,
+    /// Number of the first chain.
+    pub first: u64,
 }
 
 /// Chains that move together.
@@ -160,6 +175,19 @@ impl Walkers {
             Kernel::Mala => self.hamiltonian(target, to, 1, draws),
             Kernel::Hmc { leapfrog } => self.hamiltonian(target, to, leapfrog, draws),
         }
+    }
+
+    /// Makes all moves of `walk`, in a target of one log-density. Returns the sum over chains of their
+    /// mean acceptance.
+    pub fn walk<T: Target + ?Sized>(&mut self, target: &mut T, walk: Walk) -> f64 {
+        let Walk { mcmc, size, seed, step, first } = walk;
+        let to = Move { kernel: mcmc.kernel, size, weights: &[1.0] };
+        let (dim, mut accepted) = (self.dim, 0.0);
+        for number in 0..mcmc.moves {
+            accepted += self
+                .advance(target, to, |i| draws_of_move(seed, dim, step, first + i as u64, number));
+        }
+        accepted / f64::from(mcmc.moves)
     }
 
     fn langevin(&mut self, to: Move<'_>, noise: f64, draws: impl Fn(usize) -> Draws) -> f64 {

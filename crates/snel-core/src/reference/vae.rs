@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::chains::ModelTarget;
+use super::chains::{ModelTarget, go_on, move_all};
 use super::perceptron::{Pass, backward, forward};
 use super::{ChunkGradient, network};
 use crate::chunks::ChunkSet;
@@ -244,11 +244,11 @@ impl VaeReference {
         let mut tally = Tally::default();
         if let Some(mcmc) = objective.mcmc() {
             let State { chains: places, step_size, .. } = &self.host.state;
-            let chains = self.chains(mcmc, *step_size, plan, range.start);
-            chains.go_on(places, &mut z_pk);
+            let walk = self.walk(mcmc, *step_size, plan, range.start);
+            go_on(walk, places, &mut z_pk);
             let prior = model.prior(&self.host.state.parameters);
             let mut target = ModelTarget { model: &prior, parameters: &parameters };
-            tally.add_acceptance(chains.walk(&mut target, &mut z_pk));
+            tally.add_acceptance(move_all(walk, &mut target, &mut z_pk));
         }
         let energies = network::energies(&model.energy, &parameters, z_pk.view());
         let (b, m) = (f64::from(self.host.state.b()), plan.samples() as f64);

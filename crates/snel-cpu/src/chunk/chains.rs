@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use snel_core::engine::{EngineError, SampleSet};
-use snel_core::mcmc::{Mcmc, Move, Places, Start, Target, Walkers, draws_of_move};
+use snel_core::mcmc::{Mcmc, Places, Start, Target, Walk, Walkers};
 use snel_core::philox::Stream;
 use snel_core::plan::StepPlan;
 use snel_core::statistics::Tally;
@@ -178,18 +178,14 @@ impl Workspace {
     ) -> f64 {
         let Self { network, tile, scratch, chains, .. } = self;
         let Some(ChainSpace { walkers, room }) = chains else { return 0.0 };
-        let (seed, dim) = (shared.problem.seed, tile.dim());
+        let seed = shared.problem.seed;
         tile.copy_places(walkers.begin(length(&range)));
         let base = shared.base_density();
         let mut target = ModelTarget { network, tile: &mut *tile, scratch, room, parameters, base };
-        let to = Move { kernel: mcmc.kernel, size: parameters.step_size, weights: &[1.0] };
-        let mut accepted = 0.0;
-        for number in 0..mcmc.moves {
-            accepted += walkers.advance(&mut target, to, |i| {
-                draws_of_move(seed, dim, plan.step, range.start + i as u64, number)
-            });
-        }
+        let (step, first) = (plan.step, range.start);
+        let walk = Walk { mcmc: *mcmc, size: parameters.step_size, seed, step, first };
+        let accepted = walkers.walk(&mut target, walk);
         tile.set_places(&walkers.here().x);
-        accepted / f64::from(mcmc.moves)
+        accepted
     }
 }

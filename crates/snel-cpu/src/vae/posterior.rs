@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use snel_core::engine::{EngineError, SampleSet};
-use snel_core::mcmc::{Mcmc, Move, Places, Target, Walkers, draws_of_move};
+use snel_core::mcmc::{Mcmc, Places, Target, Walk, Walkers};
 use snel_core::philox::Stream;
 use snel_core::plan::StepPlan;
 use snel_core::statistics::Tally;
@@ -99,15 +99,10 @@ impl Workspace {
         let set = SampleSet { stream: Stream::Proposal, step: plan.step };
         self.prior.draw(&parameters.packed.prior, set, numbers);
         self.prior.points().copy_places(walkers.begin(length(&points)));
-        let seed = shared.problem.seed;
+        let (seed, step) = (shared.problem.seed, plan.step);
         let mut target = PosteriorTarget { workspace: self, parameters };
-        if let Some(Mcmc { kernel, moves, step_size: size, .. }) = mcmc.of_posterior() {
-            let to = Move { kernel, size, weights: &[1.0] };
-            for number in 0..moves {
-                walkers.advance(&mut target, to, |i| {
-                    draws_of_move(seed, latent, plan.step, first + i as u64, number)
-                });
-            }
+        if let Some(mcmc) = mcmc.of_posterior() {
+            walkers.walk(&mut target, Walk { mcmc, size: mcmc.step_size, seed, step, first });
         }
         self.prior.points_mut().set_places(&walkers.here().x);
         self.walkers = Some(walkers);

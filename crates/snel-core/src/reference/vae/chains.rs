@@ -6,12 +6,12 @@ use ndarray::{Array1, Array2};
 
 use super::VaeReference;
 use crate::engine::{EngineError, SampleSet};
-use crate::mcmc::{Mcmc, Places, Target};
+use crate::mcmc::{Mcmc, Places, Target, Walk};
 use crate::partial::Side;
 use crate::philox::Stream;
 use crate::plan::StepPlan;
 use crate::problem::Problem;
-use crate::reference::chains::{Chains, ModelTarget};
+use crate::reference::chains::{ModelTarget, move_all};
 use crate::reference::perceptron::{backward, forward};
 use crate::reference::{ChunkGradient, network};
 use crate::statistics::Tally;
@@ -48,9 +48,9 @@ impl Target for PosteriorTarget<'_> {
 }
 
 impl VaeReference {
-    /// Chains of a step, from number `first` on.
-    pub(super) fn chains(&self, mcmc: Mcmc, size: f64, plan: &StepPlan, first: u64) -> Chains {
-        Chains { mcmc, size, seed: self.host.problem.seed, step: plan.step, first }
+    /// The moves of chains of a step, from number `first` on.
+    pub(super) fn walk(&self, mcmc: Mcmc, size: f64, plan: &StepPlan, first: u64) -> Walk {
+        Walk { mcmc, size, seed: self.host.problem.seed, step: plan.step, first }
     }
 
     /// A chunk of rows where the objective is that of chains.
@@ -76,12 +76,12 @@ impl VaeReference {
         let set = SampleSet { stream: Stream::Proposal, step: plan.step };
         let mut z_pk = self.draw(set, first..plan.samples() + range.end * s);
         if let Some(of_posterior) = mcmc.of_posterior() {
-            let chains = self.chains(of_posterior, of_posterior.step_size, plan, first);
+            let walk = self.walk(of_posterior, of_posterior.step_size, plan, first);
             let prior = model.prior(&self.host.state.parameters);
             let prior = ModelTarget { model: &prior, parameters: &parameters };
             let mut target =
                 PosteriorTarget { prior, engine: self, x_nd: &x_nd, samples: s as usize };
-            chains.walk(&mut target, &mut z_pk);
+            move_all(walk, &mut target, &mut z_pk);
         }
         let decoded = forward(decoder, model.activation, &parameters, &z_pk, None);
         let energies = network::energies(&model.energy, &parameters, z_pk.view());
