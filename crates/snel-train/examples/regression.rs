@@ -40,7 +40,7 @@ valid_every = 500
 tensorboard = false
 report = false
 "#;
-const SEEDS: u32 = 5;
+const SEEDS: u32 = 20;
 
 /// Divergence from the truth, and gap of the bounds: nats a row, standardised units.
 type Result = (f64, f64);
