@@ -7,12 +7,12 @@
 # DATA holds train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz and t10k-images-idx3-ubyte.gz; SEEDS is a
 # list as in "1 2 3", and so is NAMES, of the priors below. SNEL names the program (default
 # target/release/snel), THREADS its threads. Every prior has STEPS steps in all: what starts from another run
-# has half of them, and the other run the other half. Chains, whose steps cost ten and a hundred times as much,
-# have a sixteenth and a hundredth.
+# has a quarter of them, and the other run the rest. Chains, whose steps cost much more, have what takes about
+# as long.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=$(realpath "$1") folder=$2 steps=${3:-20000} seeds=${4:-1}
-names=${5:-plain mixture post-hoc post-hoc-mixture joint short-run long-run}
+names=${5:-plain mixture mixture-again post-hoc post-hoc-mixture joint short-run long-run}
 snel=${SNEL:-target/release/snel}
 mkdir -p "$folder"
 folder=$(realpath "$folder")
@@ -24,8 +24,8 @@ langevin=$'kind = "mcmc"\nkernel = "ula"\nstart = "proposal"\nstep_size = 0.4\np
 # The run that NAME starts from, if it does.
 start_of() {
     case $1 in
-        post-hoc) echo plain-half ;;
-        post-hoc-mixture | joint) echo mixture-half ;;
+        post-hoc) echo plain-start ;;
+        mixture-again | post-hoc-mixture | joint) echo mixture-start ;;
     esac
 }
 
@@ -34,18 +34,20 @@ config() { # NAME SEED
     case $1 in
         plain) ;;
         mixture) model+=$'\n'$mixture ;;
-        plain-half) of_run=$((steps / 2)) ;;
-        mixture-half) model+=$'\n'$mixture of_run=$((steps / 2)) ;;
-        post-hoc) model=$energy optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
-        post-hoc-mixture) model=$energy$'\n'$mixture optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
-        joint) model=$energy$'\n'$mixture$'\nfreeze = false' optim=$'lr = 2e-4\nenergy_lr = 1e-4' ;;
-        short-run) model=$energy objective=$langevin$'\nsteps = 60' of_run=$((steps / 16)) samples='samples = 256' optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
-        long-run) model=$energy objective=$langevin$'\nsteps = 1000' of_run=$((steps / 100)) samples='samples = 256' optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
+        plain-start) of_run=$((steps * 3 / 4)) ;;
+        mixture-start) model+=$'\n'$mixture of_run=$((steps * 3 / 4)) ;;
+        mixture-again) model+=$'\n'$mixture$'\nfreeze = false' optim='lr = 2e-4' ;;
+        post-hoc) model=$energy optim=$'lr = 1e-3\nenergy_lr = 2e-4' ;;
+        post-hoc-mixture) model=$energy$'\n'$mixture optim=$'lr = 1e-3\nenergy_lr = 2e-4' ;;
+        joint) model=$energy$'\n'$mixture$'\nfreeze = false' optim=$'lr = 2e-4\nenergy_lr = 2e-4' ;;
+        short-run) model=$energy objective=$langevin$'\nsteps = 60' of_run=$((steps * 3 / 20)) samples='samples = 256' optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
+        long-run) model=$energy objective=$langevin$'\nsteps = 1000' of_run=$((steps / 20)) samples='samples = 256' optim=$'lr = 1e-3\nenergy_lr = 1e-4' ;;
         *) echo "no prior is called $1" >&2; exit 2 ;;
     esac
     start=$(start_of "$1")
     if [[ -n $start ]]; then
-        model+=$'\nstart = "'$folder/$start-$2'"' of_run=$((steps / 2)) samples='samples = 1024'
+        model+=$'\nstart = "'$folder/$start-$2'"' of_run=$((steps / 4))
+        [[ $1 == mixture-again ]] || samples='samples = 4096'
     fi
     cat <<END
 seed = $2
