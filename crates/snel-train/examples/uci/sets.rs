@@ -2,7 +2,7 @@
 //!
 //! Settings were chosen by the bound on validation rows of splits of other seeds, from 101 on.
 
-/// The same for every run. A run takes a minute at most: no checkpoints.
+/// The same for every run. A run takes a few minutes at most: no checkpoints.
 pub(crate) const COMMON: &str = r#"
 [data]
 split = [0.8, 0.1, 0.1]
