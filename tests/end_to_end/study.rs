@@ -64,9 +64,9 @@ fn workers_are_timed_and_modelled() {
         let number = |name: &str| cells[column(name)].parse::<f64>().unwrap();
         let expected = 16.0 * number("parameters") * number("workers");
         if cells[column("kind")] == "processes" {
-            // Statistics and what names a sum are some hundred bytes more.
+            // Statistics and what names a sum are some two thousand bytes more, each way.
             let over = number("bytes") - expected;
-            assert!((0.0..4000.0 * number("workers")).contains(&over), "{line}");
+            assert!((0.0..5000.0 * number("workers")).contains(&over), "{line}");
         } else {
             assert_eq!(number("bytes"), 0.0);
         }

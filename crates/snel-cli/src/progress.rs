@@ -40,9 +40,14 @@ impl Progress {
     fn steps(&self) -> String {
         let weighed = self.weighed.map(|w| format!("bound {:.4}  ", w.bound));
         let walked = self.walked.map(|w| {
-            let Walked { contrast, acceptance, step_size } = w;
+            let Walked { contrast, acceptance, posterior_acceptance, step_size } = w;
             let acceptance = 100.0 * acceptance;
-            format!("contrast {contrast:.4}  accepted {acceptance:.1} % at {step_size:.3}  ")
+            let of_posteriors = posterior_acceptance
+                .map(|a| format!("of posteriors {:.1} %  ", 100.0 * a))
+                .unwrap_or_default();
+            format!(
+                "contrast {contrast:.4}  accepted {acceptance:.1} % at {step_size:.3}  {of_posteriors}"
+            )
         });
         let said = weighed.or(walked).unwrap_or_default();
         format!("{said}{:.2} M points/s", self.speed.unwrap_or(0.0) / 1e6)

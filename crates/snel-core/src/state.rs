@@ -83,7 +83,7 @@ impl State {
     /// still at the step.
     fn move_chains<M: Parametric>(&mut self, problem: &Problem<M>, reduced: &Reduced<'_>) {
         let Some(mcmc) = problem.objective.mcmc() else { return };
-        let acceptance = reduced.statistics.acceptance();
+        let acceptance = reduced.statistics.harmonic_acceptance();
         self.step_size = mcmc.adapted(self.step_size, self.updates, acceptance);
         let Some((chains, dim)) = problem.persistent() else { return };
         let mut words = reduced.carried();

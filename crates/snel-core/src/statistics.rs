@@ -8,6 +8,7 @@ mod bytes;
 mod words;
 
 use crate::exact_sum::ExactSum;
+use crate::mcmc::Fared;
 use crate::objective::WEIGHT_LIMIT;
 
 pub(crate) use bytes::BYTES;
@@ -24,8 +25,10 @@ pub struct Tally {
     pub overflows: u64,
     /// Energies and densities that are NaN or infinite where that is not legal.
     pub not_finite: u64,
-    /// Chains that were moved.
+    /// Chains of the model, or of a prior, that were moved.
     pub chains: u64,
+    /// Chains of posteriors that were moved.
+    pub posteriors: u64,
     /// Largest `u`, overflows included; `-inf` if there is no sample.
     pub max_u: f64,
     row_log_density: f64,
@@ -33,6 +36,8 @@ pub struct Tally {
     weight_squared: f64,
     chain_log_density: f64,
     acceptance: f64,
+    inverse_acceptance: f64,
+    posterior_acceptance: f64,
 }
 
 impl Default for Tally {
@@ -43,12 +48,15 @@ impl Default for Tally {
             overflows: 0,
             not_finite: 0,
             chains: 0,
+            posteriors: 0,
             max_u: f64::NEG_INFINITY,
             row_log_density: 0.0,
             weight: 0.0,
             weight_squared: 0.0,
             chain_log_density: 0.0,
             acceptance: 0.0,
+            inverse_acceptance: 0.0,
+            posterior_acceptance: 0.0,
         }
     }
 }
@@ -102,9 +110,16 @@ impl Tally {
         }
     }
 
-    /// Adds the acceptance probabilities of moves, summed over chains: of each chain their mean.
-    pub fn add_acceptance(&mut self, sum: f64) {
-        self.acceptance += sum;
+    /// Adds how the moves of some chains fared.
+    pub fn add_moves(&mut self, fared: Fared) {
+        self.acceptance += fared.acceptance;
+        self.inverse_acceptance += fared.inverse_acceptance;
+    }
+
+    /// Adds `chains` chains of posteriors, by how their moves fared.
+    pub fn add_posteriors(&mut self, chains: u64, fared: Fared) {
+        self.posteriors += chains;
+        self.posterior_acceptance += fared.acceptance;
     }
 }
 
@@ -119,8 +134,10 @@ pub struct Statistics {
     pub overflows: u64,
     /// Energies, densities and gradients that are NaN or infinite where that is not legal.
     pub not_finite: u64,
-    /// Chains that were moved.
+    /// Chains of the model, or of a prior, that were moved.
     pub chains: u64,
+    /// Chains of posteriors that were moved.
+    pub posteriors: u64,
     /// Largest `u`, overflows included; `-inf` if there is no sample.
     pub max_u: f64,
     row_log_density: ExactSum,
@@ -128,6 +145,8 @@ pub struct Statistics {
     weight_squared: ExactSum,
     chain_log_density: ExactSum,
     acceptance: ExactSum,
+    inverse_acceptance: ExactSum,
+    posterior_acceptance: ExactSum,
 }
 
 impl Default for Statistics {
@@ -138,12 +157,15 @@ impl Default for Statistics {
             overflows: 0,
             not_finite: 0,
             chains: 0,
+            posteriors: 0,
             max_u: f64::NEG_INFINITY,
             row_log_density: ExactSum::default(),
             weight: ExactSum::default(),
             weight_squared: ExactSum::default(),
             chain_log_density: ExactSum::default(),
             acceptance: ExactSum::default(),
+            inverse_acceptance: ExactSum::default(),
+            posterior_acceptance: ExactSum::default(),
         }
     }
 }
@@ -156,6 +178,7 @@ impl Statistics {
         self.overflows += chunk.overflows;
         self.not_finite += chunk.not_finite;
         self.chains += chunk.chains;
+        self.posteriors += chunk.posteriors;
         self.max_u = self.max_u.max(chunk.max_u);
         for (sum, value) in [
             (&mut self.row_log_density, chunk.row_log_density),
@@ -163,6 +186,8 @@ impl Statistics {
             (&mut self.weight_squared, chunk.weight_squared),
             (&mut self.chain_log_density, chunk.chain_log_density),
             (&mut self.acceptance, chunk.acceptance),
+            (&mut self.inverse_acceptance, chunk.inverse_acceptance),
+            (&mut self.posterior_acceptance, chunk.posterior_acceptance),
         ] {
             // Terms are finite, but their sum may be beyond a double.
             self.not_finite += u64::from(!sum.add(value));
@@ -178,6 +203,7 @@ impl Statistics {
             (&mut self.overflows, other.overflows),
             (&mut self.not_finite, other.not_finite),
             (&mut self.chains, other.chains),
+            (&mut self.posteriors, other.posteriors),
         ] {
             *mine = mine.saturating_add(theirs);
         }
@@ -187,18 +213,27 @@ impl Statistics {
         self.weight_squared.merge(&other.weight_squared);
         self.chain_log_density.merge(&other.chain_log_density);
         self.acceptance.merge(&other.acceptance);
+        self.inverse_acceptance.merge(&other.inverse_acceptance);
+        self.posterior_acceptance.merge(&other.posterior_acceptance);
     }
 
     /// All counts, in the order of their forms for others.
-    fn counts(&self) -> [u64; 5] {
-        [self.rows, self.samples, self.overflows, self.not_finite, self.chains]
+    fn counts(&self) -> [u64; 6] {
+        let Self { rows, samples, overflows, not_finite, chains, posteriors, .. } = *self;
+        [rows, samples, overflows, not_finite, chains, posteriors]
     }
 
     /// All sums, in the order of their forms for others.
-    fn sums(&self) -> [&ExactSum; 5] {
-        let Self { row_log_density, weight, weight_squared, chain_log_density, acceptance, .. } =
-            self;
-        [row_log_density, weight, weight_squared, chain_log_density, acceptance]
+    fn sums(&self) -> [&ExactSum; 7] {
+        [
+            &self.row_log_density,
+            &self.weight,
+            &self.weight_squared,
+            &self.chain_log_density,
+            &self.acceptance,
+            &self.inverse_acceptance,
+            &self.posterior_acceptance,
+        ]
     }
 
     /// Mean of `log d - E` over rows, nats.
@@ -215,6 +250,17 @@ impl Statistics {
     /// Mean acceptance probability of the moves of chains.
     pub fn acceptance(&self) -> f64 {
         self.acceptance.value() / self.chains as f64
+    }
+
+    /// Harmonic mean over chains of the acceptance probabilities of their moves: chains that hardly move count
+    /// for more than those that move freely.
+    pub fn harmonic_acceptance(&self) -> f64 {
+        self.chains as f64 / self.inverse_acceptance.value()
+    }
+
+    /// Mean acceptance probability of the moves of the chains of posteriors; none if no such chain was moved.
+    pub fn posterior_acceptance(&self) -> Option<f64> {
+        (self.posteriors > 0).then(|| self.posterior_acceptance.value() / self.posteriors as f64)
     }
 
     /// Mean weight, `exp(-b) Ẑ`; one without samples, for such a model is normalised at `b = 0`.

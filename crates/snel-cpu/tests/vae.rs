@@ -197,8 +197,10 @@ fn steps_by_chains_agree_with_the_reference() {
             let mut gradient = vec![0.0; problem.layout.len()];
             reduced.gradient(&mut gradient);
             let s = reduced.statistics;
-            assert_eq!((s.rows, s.samples, s.chains), (140, 0, 300));
-            let scalars = [s.mean_row(), s.contrast(), s.acceptance()];
+            let posteriors = 140 * problem.model.posterior_samples;
+            assert_eq!((s.rows, s.samples, s.chains, s.posteriors), (140, 0, 300, posteriors));
+            let of_posteriors = s.posterior_acceptance().unwrap();
+            let scalars = [s.mean_row(), s.contrast(), s.acceptance(), of_posteriors];
             engine.apply(&reduced);
             (gradient, scalars, engine.snapshot())
         };

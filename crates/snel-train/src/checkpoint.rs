@@ -46,6 +46,9 @@ pub struct Streaks {
     /// Chains that stand still.
     #[serde(default)]
     pub stuck: u64,
+    /// Chains of posteriors that stand still.
+    #[serde(default)]
+    pub stuck_posteriors: u64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -45,6 +45,14 @@ pub enum Divergence {
         /// Acceptance probability of a move.
         acceptance: f64,
     },
+    /// Chains of posteriors do not move.
+    #[error(
+        "the chains of the posteriors stand still: for {MAX_SICK} steps they accepted fewer than one move in 100 (now {acceptance:.1e})"
+    )]
+    StuckPosteriors {
+        /// Acceptance probability of a move.
+        acceptance: f64,
+    },
     /// `b` does not follow.
     #[error(
         "b does not follow log Z: for {MAX_SICK} steps it was more than {LAG} nats away (now {residual:+.1})"
@@ -71,6 +79,7 @@ impl Divergence {
             Self::Stuck { .. } => {
                 "lower `objective.step_size`, or set `objective.adapt = true`; lower `optim.lr`"
             }
+            Self::StuckPosteriors { .. } => "lower `objective.posterior_step_size`",
             Self::Lagging { .. } => "raise `optim.b_lr`, or lower `optim.lr`",
         }
         .to_owned()
@@ -98,8 +107,15 @@ pub fn after_step(streaks: &mut Streaks, statistics: &Statistics) -> Result<(), 
     streaks.refused = 0;
     if statistics.chains > 0 {
         let acceptance = statistics.acceptance();
-        let stuck = count(&mut streaks.stuck, acceptance < STUCK);
-        return if stuck { Err(Divergence::Stuck { acceptance }) } else { Ok(()) };
+        if count(&mut streaks.stuck, acceptance < STUCK) {
+            return Err(Divergence::Stuck { acceptance });
+        }
+        return match statistics.posterior_acceptance() {
+            Some(acceptance) if count(&mut streaks.stuck_posteriors, acceptance < STUCK) => {
+                Err(Divergence::StuckPosteriors { acceptance })
+            }
+            _ => Ok(()),
+        };
     }
     let samples = statistics.samples;
     let ess = statistics.ess_fraction() * samples as f64;
@@ -120,6 +136,7 @@ pub fn after_step(streaks: &mut Streaks, statistics: &Statistics) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use snel_core::mcmc::Fared;
     use snel_core::statistics::Tally;
 
     fn statistics(us: &[f64]) -> Statistics {
@@ -156,5 +173,27 @@ mod tests {
         assert!(matches!(run(&collapsed), Some(Divergence::Collapsed { samples: 50 })));
         assert!(matches!(run(&[-6.0; 50]), Some(Divergence::Lagging { .. })));
         assert_eq!(run(&[0.5; 50]), None);
+    }
+
+    #[test]
+    fn chains_that_stand_still_stop_a_run_whichever_they_are() {
+        let run = |acceptance: f64, of_posteriors: Option<f64>| {
+            let mut tally = Tally::default();
+            tally.add_chain(-1.0);
+            tally.add_moves(Fared { acceptance, ..Fared::default() });
+            if let Some(of_posteriors) = of_posteriors {
+                let acceptance = 2.0 * of_posteriors;
+                tally.add_posteriors(2, Fared { acceptance, ..Fared::default() });
+            }
+            let mut s = Statistics::default();
+            s.add(&tally);
+            let mut streaks = Streaks::default();
+            (0..MAX_SICK).find_map(|_| after_step(&mut streaks, &s).err())
+        };
+        assert_eq!(run(0.5, None), None);
+        assert_eq!(run(0.5, Some(0.5)), None);
+        assert_eq!(run(0.001, Some(0.5)), Some(Divergence::Stuck { acceptance: 0.001 }));
+        let stuck = Divergence::StuckPosteriors { acceptance: 0.001 };
+        assert_eq!(run(0.5, Some(0.001)), Some(stuck));
     }
 }

@@ -59,6 +59,9 @@ pub struct Walked {
     pub contrast: f64,
     /// Acceptance probability of a move.
     pub acceptance: f64,
+    /// The same of the chains of posteriors, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posterior_acceptance: Option<f64>,
     /// Step size of the chains.
     pub step_size: f64,
 }
@@ -84,6 +87,10 @@ impl Walked {
         Self {
             contrast: mix(self.contrast, other.contrast),
             acceptance: mix(self.acceptance, other.acceptance),
+            posterior_acceptance: self
+                .posterior_acceptance
+                .zip(other.posterior_acceptance)
+                .map(|(mine, theirs)| mix(mine, theirs)),
             step_size: mix(self.step_size, other.step_size),
         }
     }
@@ -229,10 +236,9 @@ impl Averager {
     pub fn add(&mut self, s: StepSample) {
         let old = self.steps / (self.steps + 1.0);
         self.steps += 1.0;
-        let before = self.weighed.unwrap_or_default();
-        self.weighed = s.weighed.map(|weighed| before.mixed(old, &weighed));
-        let before = self.walked.unwrap_or_default();
-        self.walked = s.walked.map(|walked| before.mixed(old, &walked));
+        let (weighed, walked) = (self.weighed, self.walked);
+        self.weighed = s.weighed.map(|new| weighed.map_or(new, |before| before.mixed(old, &new)));
+        self.walked = s.walked.map(|new| walked.map_or(new, |before| before.mixed(old, &new)));
         self.gradient_norm += s.gradient_norm;
         self.points += s.points;
         self.seconds += s.seconds;

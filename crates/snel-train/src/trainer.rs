@@ -324,7 +324,8 @@ impl Trainer<'_> {
         let s = &update.statistics;
         let (weighed, walked) = if self.problem.objective.mcmc().is_some() {
             let (contrast, acceptance) = (s.contrast(), s.acceptance());
-            (None, Some(Walked { contrast, acceptance, step_size }))
+            let posterior_acceptance = s.posterior_acceptance();
+            (None, Some(Walked { contrast, acceptance, posterior_acceptance, step_size }))
         } else {
             let (bound, log_z) = (s.bound(b), b + s.residual());
             (Some(Weighed { bound, log_z, ess_fraction: s.ess_fraction() }), None)

@@ -25,7 +25,7 @@ mod tests;
 
 pub use persistent::Persistent;
 pub use settings::{Kernel, Mcmc, Posterior, Start};
-pub use walkers::{Move, Places, Target, Walk, Walkers};
+pub use walkers::{Fared, Move, Places, Target, Walk, Walkers};
 
 use crate::density::Draws;
 use crate::philox::{Key, Stream};

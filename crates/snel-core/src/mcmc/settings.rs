@@ -106,9 +106,10 @@ impl Mcmc {
         chains.saturating_mul(of_a_chain)
     }
 
-    /// The step size after a step of mean acceptance `acceptance` that was update number `update`,
-    /// from 0. Robbins and Monro 1951 on its logarithm: gains fall at first, so that the size is found
-    /// soon, and then stay.
+    /// The step size after a step whose chains have the harmonic mean `acceptance`, and that was update
+    /// number `update`, from 0. The harmonic mean (Hoffman, Radul, Sountsov 2021) lets the narrowest
+    /// places that chains are at decide. Robbins and Monro 1951 on the logarithm of the size: gains fall
+    /// at first, so that it is found soon, and then stay.
     pub fn adapted(&self, size: f64, update: u64, acceptance: f64) -> f64 {
         match self.kernel.best_acceptance() {
             Some(best) if self.adapt => {

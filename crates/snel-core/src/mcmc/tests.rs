@@ -260,6 +260,47 @@ fn adaptation_finds_the_acceptance() {
     }
 }
 
+/// Half of the chains in a normal density, half in one twenty times as narrow. By the plain mean the wide half,
+/// which accepts everything, makes up for a narrow one that accepts little.
+#[test]
+fn narrow_places_decide_about_an_adapted_size() {
+    const N: usize = 400;
+    const NARROW: f64 = 0.05;
+    struct TwoWidths;
+    impl Target for TwoWidths {
+        fn evaluate(&mut self, places: &mut Places) {
+            for (i, x) in places.x.iter().enumerate() {
+                let precision = if i < N / 2 { 1.0 } else { NARROW.powi(-2) };
+                places.value[i] = -0.5 * precision * x * x;
+                places.gradient[i] = -precision * x;
+            }
+        }
+    }
+    let mcmc = Mcmc {
+        start: Start::Proposal,
+        kernel: Kernel::Mala,
+        moves: 10,
+        step_size: 0.5,
+        adapt: true,
+        posterior: None,
+    };
+    let by = |mean: fn(Fared) -> f64| {
+        let (mut size, mut walkers) = (mcmc.step_size, Walkers::new(1, 1, N));
+        let mut x: Vec<f64> = (0..N).map(|i| if i < N / 2 { 1.0 } else { NARROW }).collect();
+        for update in 0..300u32 {
+            walkers.begin(N).copy_from_slice(&x);
+            let walk = Walk { mcmc, size, seed: SEED, step: update, first: 0 };
+            let fared = walkers.walk(&mut TwoWidths, walk);
+            size = mcmc.adapted(size, update.into(), mean(fared) / N as f64);
+            x.copy_from_slice(&walkers.here().x);
+        }
+        size
+    };
+    let plain = by(|fared| fared.acceptance);
+    let harmonic = by(|fared| (N * N) as f64 / fared.inverse_acceptance);
+    assert!(NARROW < harmonic && harmonic < 0.7 * plain, "{plain} {harmonic}");
+}
+
 /// Chains look at as many points as the ledger of a run says.
 #[test]
 fn chains_look_as_often_as_planned() {

@@ -40,6 +40,10 @@ pub struct Move<'a> {
     pub weights: &'a [f64],
 }
 
+/// What a chain that hardly moves counts for in [`Fared::inverse_acceptance`]; without a limit a single
+/// one could decide.
+const MOST_OF_A_CHAIN: f64 = 100.0;
+
 /// All moves of chains in a training step.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk {
@@ -53,6 +57,15 @@ pub struct Walk {
     pub step: u32,
     /// Number of the first chain.
     pub first: u64,
+}
+
+/// How the moves of some chains fared, summed over the chains.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Fared {
+    /// Of each chain the mean acceptance probability of its moves.
+    pub acceptance: f64,
+    /// Of each chain the inverse of that mean, at most [`MOST_OF_A_CHAIN`].
+    pub inverse_acceptance: f64,
 }
 
 /// Chains that move together.
@@ -69,6 +82,8 @@ pub struct Walkers {
     /// Whether what `here` says is of its points.
     known: bool,
     moved: Vec<bool>,
+    /// Acceptance probabilities of the moves so far, summed.
+    accepted: Vec<f64>,
 }
 
 impl Places {
@@ -114,6 +129,7 @@ impl Walkers {
             kinetic: vec![0.0; most],
             known: false,
             moved: vec![false; most],
+            accepted: vec![0.0; most],
         }
     }
 
@@ -125,6 +141,8 @@ impl Walkers {
         self.kinetic.resize(n, 0.0);
         self.moved.clear();
         self.moved.resize(n, false);
+        self.accepted.clear();
+        self.accepted.resize(n, 0.0);
         self.known = false;
         &mut self.here.x
     }
@@ -177,21 +195,25 @@ impl Walkers {
         }
     }
 
-    /// Makes all moves of `walk`, in a target of one log-density. Returns the sum over chains of their
-    /// mean acceptance.
-    pub fn walk<T: Target + ?Sized>(&mut self, target: &mut T, walk: Walk) -> f64 {
+    /// Makes all moves of `walk` from where chains began, in a target of one log-density.
+    pub fn walk<T: Target + ?Sized>(&mut self, target: &mut T, walk: Walk) -> Fared {
         let Walk { mcmc, size, seed, step, first } = walk;
         let to = Move { kernel: mcmc.kernel, size, weights: &[1.0] };
-        let (dim, mut accepted) = (self.dim, 0.0);
+        let dim = self.dim;
         for number in 0..mcmc.moves {
-            accepted += self
-                .advance(target, to, |i| draws_of_move(seed, dim, step, first + i as u64, number));
+            self.advance(target, to, |i| draws_of_move(seed, dim, step, first + i as u64, number));
         }
-        accepted / f64::from(mcmc.moves)
+        let mut fared = Fared::default();
+        for accepted in &self.accepted {
+            let mean = accepted / f64::from(mcmc.moves);
+            fared.acceptance += mean;
+            fared.inverse_acceptance += mean.recip().min(MOST_OF_A_CHAIN);
+        }
+        fared
     }
 
     fn langevin(&mut self, to: Move<'_>, noise: f64, draws: impl Fn(usize) -> Draws) -> f64 {
-        let Self { dim, here, momentum, moved, .. } = self;
+        let Self { dim, here, momentum, moved, accepted, .. } = self;
         for (i, z) in momentum.chunks_exact_mut(*dim).enumerate() {
             draws(i).normals(z);
         }
@@ -200,6 +222,7 @@ impl Walkers {
         here.push(to.weights, 0.5 * s * s, momentum);
         here.x.iter_mut().zip(&*momentum).for_each(|(x, by)| *x += by);
         moved.fill(true);
+        accepted.iter_mut().for_each(|sum| *sum += 1.0);
         self.known = false;
         self.len() as f64
     }
@@ -230,7 +253,7 @@ impl Walkers {
 
     /// Takes each chain there with its probability; returns the sum of these.
     fn accept(&mut self, weights: &[f64], draws: impl Fn(usize) -> Draws) -> f64 {
-        let Self { dim, here, there, momentum, kinetic, moved, .. } = self;
+        let Self { dim, here, there, momentum, kinetic, moved, accepted, .. } = self;
         let (dim, n) = (*dim, moved.len());
         let mut sum = 0.0;
         for (i, v) in momentum.chunks_exact(dim).enumerate() {
@@ -241,6 +264,7 @@ impl Walkers {
             }
             let acceptance = libm::exp(log_ratio).min(1.0);
             sum += acceptance;
+            accepted[i] += acceptance;
             let mut draws = draws(i);
             draws.skip(dim.div_ceil(4) as u32);
             if draws.uniform() < acceptance {

@@ -15,7 +15,7 @@
 //! | 4 | ranges of chunks, `r` |
 //! | 4 | chunks whose words are there, `k` |
 //! | 8 `r` | first chunk of each range, and the one after its last |
-//! | 1408 | statistics: five counts, the largest `u`, five exact sums of 68 digits to base 2^32 |
+//! | 1960 | statistics: six counts, the largest `u`, seven exact sums of 68 digits to base 2^32 |
 //! | 8 `p` | sums over rows, `i64` |
 //! | 8 `p` or 0 | sums over samples, `i64` |
 //! | 8 `k` | number of each chunk that carries words, ascending, and how many |
@@ -36,7 +36,7 @@ use crate::chunks::ChunkSet;
 use crate::statistics::{self, Statistics};
 
 /// The format that this version writes and reads.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Bytes before the ranges.
 const HEADER: usize = 6 * 4 + 4 * 8;
 /// `2^scale` and `2^-scale` are normal doubles.

@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use super::engine::ReferenceEngine;
 use super::network;
 use crate::engine::EngineError;
-use crate::mcmc::{Mcmc, Places, Start, Target, Walk, Walkers};
+use crate::mcmc::{Fared, Mcmc, Places, Start, Target, Walk, Walkers};
 use crate::plan::StepPlan;
 use crate::problem::{Model, Problem};
 use crate::state::State;
@@ -54,13 +54,13 @@ pub(super) fn go_on(walk: Walk, places: &[f32], x_nd: &mut Array2<f64>) {
     });
 }
 
-/// Moves chains, one a row, to where they come to; returns the sum of their acceptances.
-pub(super) fn move_all(walk: Walk, target: &mut dyn Target, x_nd: &mut Array2<f64>) -> f64 {
+/// Moves chains, one a row, to where they come to.
+pub(super) fn move_all(walk: Walk, target: &mut dyn Target, x_nd: &mut Array2<f64>) -> Fared {
     let mut walkers = Walkers::new(x_nd.ncols(), 1, x_nd.nrows());
     walkers.begin(x_nd.nrows()).iter_mut().zip(&*x_nd).for_each(|(to, x)| *to = *x);
-    let accepted = walkers.walk(target, walk);
+    let fared = walkers.walk(target, walk);
     x_nd.iter_mut().zip(&walkers.here().x).for_each(|(to, x)| *to = *x);
-    accepted
+    fared
 }
 
 impl ReferenceEngine {
@@ -86,7 +86,7 @@ impl ReferenceEngine {
         go_on(walk, places, &mut x_nd);
         let parameters = self.parameters();
         let mut target = ModelTarget { model, parameters: &parameters };
-        tally.add_acceptance(move_all(walk, &mut target, &mut x_nd));
+        tally.add_moves(move_all(walk, &mut target, &mut x_nd));
         Ok(x_nd)
     }
 }

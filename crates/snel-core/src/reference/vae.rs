@@ -248,7 +248,7 @@ impl VaeReference {
             go_on(walk, places, &mut z_pk);
             let prior = model.prior(&self.host.state.parameters);
             let mut target = ModelTarget { model: &prior, parameters: &parameters };
-            tally.add_acceptance(move_all(walk, &mut target, &mut z_pk));
+            tally.add_moves(move_all(walk, &mut target, &mut z_pk));
         }
         let energies = network::energies(&model.energy, &parameters, z_pk.view());
         let (b, m) = (f64::from(self.host.state.b()), plan.samples() as f64);

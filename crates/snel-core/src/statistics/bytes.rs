@@ -4,8 +4,8 @@ use super::Statistics;
 use crate::bytes::{Cursor, Fault};
 use crate::exact_sum::{self, ExactSum};
 
-/// Bytes of statistics: five counts, the largest `u`, five sums.
-pub(crate) const BYTES: usize = 6 * 8 + 5 * exact_sum::BYTES;
+/// Bytes of statistics: six counts, the largest `u`, seven sums.
+pub(crate) const BYTES: usize = 7 * 8 + 7 * exact_sum::BYTES;
 
 /// What a chunk can count: chunks are of up to 2^32 points, and so are gradients of values.
 pub(super) const MOST_OF_A_CHUNK: u64 = 1 << 33;
@@ -33,7 +33,7 @@ impl Statistics {
             Ok(count)
         };
         let (rows, samples, overflows) = (count()?, count()?, count()?);
-        let (not_finite, chains) = (count()?, count()?);
+        let (not_finite, chains, posteriors) = (count()?, count()?, count()?);
         let max_u = f64::from_le_bytes(cursor.take()?);
         cursor.check(!max_u.is_nan(), "the largest u is not a number")?;
         cursor.check(max_u.to_bits() != (-0.0f64).to_bits(), "the largest u is a negative zero")?;
@@ -43,18 +43,22 @@ impl Statistics {
         };
         let (row_log_density, weight, weight_squared) = (sum()?, sum()?, sum()?);
         let (chain_log_density, acceptance) = (sum()?, sum()?);
+        let (inverse_acceptance, posterior_acceptance) = (sum()?, sum()?);
         Ok(Self {
             rows,
             samples,
             overflows,
             not_finite,
             chains,
+            posteriors,
             max_u,
             row_log_density,
             weight,
             weight_squared,
             chain_log_density,
             acceptance,
+            inverse_acceptance,
+            posterior_acceptance,
         })
     }
 }

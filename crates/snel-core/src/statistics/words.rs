@@ -6,9 +6,9 @@ use crate::bytes::Fault;
 use crate::exact_sum::{self, ExactSum};
 
 /// Counts of statistics.
-const COUNTS: usize = 5;
-/// Words of statistics: five counts, five sums. The largest `u` does not add.
-pub(crate) const WORDS: usize = COUNTS + 5 * exact_sum::BINS;
+const COUNTS: usize = 6;
+/// Words of statistics: six counts, seven sums. The largest `u` does not add.
+pub(crate) const WORDS: usize = COUNTS + 7 * exact_sum::BINS;
 
 impl Statistics {
     /// Appends [`WORDS`] words.
@@ -42,12 +42,15 @@ impl Statistics {
             overflows: count(2)?,
             not_finite: count(3)?,
             chains: count(4)?,
+            posteriors: count(5)?,
             max_u: max_u + 0.0,
             row_log_density: sum(0)?,
             weight: sum(1)?,
             weight_squared: sum(2)?,
             chain_log_density: sum(3)?,
             acceptance: sum(4)?,
+            inverse_acceptance: sum(5)?,
+            posterior_acceptance: sum(6)?,
         })
     }
 }

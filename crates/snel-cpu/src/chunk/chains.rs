@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use snel_core::engine::{EngineError, SampleSet};
-use snel_core::mcmc::{Mcmc, Places, Start, Target, Walk, Walkers};
+use snel_core::mcmc::{Fared, Mcmc, Places, Start, Target, Walk, Walkers};
 use snel_core::philox::Stream;
 use snel_core::plan::StepPlan;
 use snel_core::statistics::Tally;
@@ -154,7 +154,7 @@ impl Workspace {
         tally: &mut Tally,
     ) -> Result<(), EngineError> {
         self.start_chains(shared, parameters, plan, mcmc, range.clone())?;
-        tally.add_acceptance(self.walk(shared, parameters, plan, mcmc, range));
+        tally.add_moves(self.walk(shared, parameters, plan, mcmc, range));
         self.forward(parameters);
         self.log_densities(shared, false);
         let c = shared.problem.objective.sample_cotangent(1.0, ratio(plan));
@@ -166,8 +166,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Moves the tile's points, which are chains `range` of the step, to where they come to. Returns the
-    /// sum over chains of their mean acceptance.
+    /// Moves the tile's points, which are chains `range` of the step, to where they come to.
     fn walk(
         &mut self,
         shared: &Shared,
@@ -175,17 +174,17 @@ impl Workspace {
         plan: &StepPlan,
         mcmc: &Mcmc,
         range: Range<u64>,
-    ) -> f64 {
+    ) -> Fared {
         let Self { network, tile, scratch, chains, .. } = self;
-        let Some(ChainSpace { walkers, room }) = chains else { return 0.0 };
+        let Some(ChainSpace { walkers, room }) = chains else { return Fared::default() };
         let seed = shared.problem.seed;
         tile.copy_places(walkers.begin(length(&range)));
         let base = shared.base_density();
         let mut target = ModelTarget { network, tile: &mut *tile, scratch, room, parameters, base };
         let (step, first) = (plan.step, range.start);
         let walk = Walk { mcmc: *mcmc, size: parameters.step_size, seed, step, first };
-        let accepted = walkers.walk(&mut target, walk);
+        let fared = walkers.walk(&mut target, walk);
         tile.set_places(&walkers.here().x);
-        accepted
+        fared
     }
 }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use snel_core::engine::{EngineError, SampleSet};
-use snel_core::mcmc::{Mcmc, Places, Target, Walk, Walkers};
+use snel_core::mcmc::{Fared, Mcmc, Places, Target, Walk, Walkers};
 use snel_core::philox::Stream;
 use snel_core::plan::StepPlan;
 use snel_core::statistics::Tally;
@@ -73,7 +73,9 @@ impl Workspace {
                 for (t, point) in points.clone().enumerate() {
                     self.row_of[t] = ((point - start) / s) as usize;
                 }
-                self.walk(shared, parameters, plan, mcmc, points);
+                let chains = points.end - points.start;
+                let fared = self.walk(shared, parameters, plan, mcmc, points);
+                tally.add_posteriors(chains, fared);
                 self.places_tile(shared, parameters, plan);
             }
             self.means[..length(&tile)].iter().for_each(|tilted| tally.add_row(*tilted));
@@ -89,7 +91,7 @@ impl Workspace {
         plan: &StepPlan,
         mcmc: &Mcmc,
         points: Range<u64>,
-    ) {
+    ) -> Fared {
         let latent = self.latent;
         let walkers = self.walkers.take();
         let mut walkers = walkers.unwrap_or_else(|| Walkers::new(latent, 1, TILE));
@@ -101,11 +103,12 @@ impl Workspace {
         self.prior.points().copy_places(walkers.begin(length(&points)));
         let (seed, step) = (shared.problem.seed, plan.step);
         let mut target = PosteriorTarget { workspace: self, parameters };
-        if let Some(mcmc) = mcmc.of_posterior() {
-            walkers.walk(&mut target, Walk { mcmc, size: mcmc.step_size, seed, step, first });
-        }
+        let fared = mcmc.of_posterior().map_or_else(Fared::default, |mcmc| {
+            walkers.walk(&mut target, Walk { mcmc, size: mcmc.step_size, seed, step, first })
+        });
         self.prior.points_mut().set_places(&walkers.here().x);
         self.walkers = Some(walkers);
+        fared
     }
 
     /// The points forward and backward through decoder, energy and base.

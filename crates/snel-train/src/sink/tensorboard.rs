@@ -170,7 +170,9 @@ impl Sink for TensorBoard {
                         ("chains/step_size", w.step_size),
                     ]
                 });
-                let some = weighed.into_iter().chain(walked).flatten();
+                let of_posteriors = r.walked.and_then(|w| w.posterior_acceptance);
+                let of_posteriors = of_posteriors.map(|a| ("chains/posterior_acceptance", a));
+                let some = weighed.into_iter().chain(walked).flatten().chain(of_posteriors);
                 always.into_iter().chain(some).collect()
             }
             Record::Validation(r) => {

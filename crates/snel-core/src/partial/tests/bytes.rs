@@ -3,7 +3,7 @@ use super::*;
 const SCALE: i32 = 30;
 pub(super) const CHUNKS: u32 = 8;
 const HEADER: usize = 56;
-const STATISTICS: usize = 1408;
+const STATISTICS: usize = 1960;
 
 pub(super) type Chunk = ([f32; LEN], Vec<f64>);
 
@@ -177,7 +177,7 @@ fn faults_say_what_and_where() {
     // The sample has two ranges.
     let statistics = HEADER + 2 * 8;
     for (at, bytes, message) in [
-        (0, vec![3], "partial sums in format 3; this version reads format 2"),
+        (0, vec![4], "partial sums in format 4; this version reads format 3"),
         (4, vec![0, 4, 0, 0], "partial sums, byte 4: the scale is beyond the range of doubles"),
         (4, vec![0, 0, 0, 0x80], "partial sums, byte 4: the scale is beyond the range of doubles"),
         (12, f32s(f32::NAN), "partial sums, byte 12: the largest magnitude is not one"),
@@ -210,17 +210,17 @@ fn faults_say_what_and_where() {
             u64s(u64::MAX),
             "partial sums, byte 80: a count is beyond what its chunks can hold",
         ),
-        (statistics + 40, f64s(f64::NAN), "partial sums, byte 112: the largest u is not a number"),
-        (statistics + 40, f64s(-0.0), "partial sums, byte 112: the largest u is a negative zero"),
+        (statistics + 48, f64s(f64::NAN), "partial sums, byte 120: the largest u is not a number"),
+        (statistics + 48, f64s(-0.0), "partial sums, byte 120: the largest u is a negative zero"),
         (
-            statistics + 48 + 4 * 66,
+            statistics + 56 + 4 * 66,
             vec![0, 0, 1],
-            "partial sums, byte 120: a sum is beyond what its chunks can add up to",
+            "partial sums, byte 128: a sum is beyond what its chunks can add up to",
         ),
         (
-            statistics + 48 + 2 * 4 * 68 + 4 * 67,
+            statistics + 56 + 2 * 4 * 68 + 4 * 67,
             vec![0, 0, 0, 0x80],
-            "partial sums, byte 664: a sum is beyond what its chunks can add up to",
+            "partial sums, byte 672: a sum is beyond what its chunks can add up to",
         ),
     ] {
         let mut whole = encoded(&sample(true));

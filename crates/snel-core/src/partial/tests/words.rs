@@ -63,15 +63,15 @@ fn faults_say_what_and_where() {
     let honest = sample(true);
     let words = words(&honest);
     let extremes = honest.extremes();
-    let scalars = words.len() - 345;
+    let scalars = words.len() - 482;
     let refusal = |words: &[i64], chunks: ChunkSet, extremes| {
         honest.clone().set_words(words, chunks, extremes).unwrap_err().to_string()
     };
     for (at, word, message) in [
         (0, -1, format!("byte {}: a count is beyond what its chunks can hold", 8 * scalars)),
         (3, 3 << 33 | 1, format!("byte {}: a count is beyond", 8 * (scalars + 3))),
-        (5, 1 << 62, format!("byte {}: a sum is beyond what", 8 * (scalars + 5))),
-        (208, 1, format!("byte {}: a sum is beyond what", 8 * (scalars + 5 + 2 * 68))),
+        (6, 1 << 62, format!("byte {}: a sum is beyond what", 8 * (scalars + 6))),
+        (209, 1, format!("byte {}: a sum is beyond what", 8 * (scalars + 6 + 2 * 68))),
     ] {
         let mut damaged = words.clone();
         damaged[scalars + at] = word;

@@ -75,13 +75,15 @@ impl VaeReference {
         let first = plan.samples() + range.start * s;
         let set = SampleSet { stream: Stream::Proposal, step: plan.step };
         let mut z_pk = self.draw(set, first..plan.samples() + range.end * s);
+        let mut tally = Tally::default();
         if let Some(of_posterior) = mcmc.of_posterior() {
             let walk = self.walk(of_posterior, of_posterior.step_size, plan, first);
             let prior = model.prior(&self.host.state.parameters);
             let prior = ModelTarget { model: &prior, parameters: &parameters };
             let mut target =
                 PosteriorTarget { prior, engine: self, x_nd: &x_nd, samples: s as usize };
-            move_all(walk, &mut target, &mut z_pk);
+            let fared = move_all(walk, &mut target, &mut z_pk);
+            tally.add_posteriors(z_pk.nrows() as u64, fared);
         }
         let decoded = forward(decoder, model.activation, &parameters, &z_pk, None);
         let energies = network::energies(&model.energy, &parameters, z_pk.view());
@@ -111,7 +113,6 @@ impl VaeReference {
         network::energy_gradients(energy, &parameters, z_pk.view(), &cotangents, &mut gradient);
         backward(decoder, &parameters, &decoded, d_output_pd, &mut gradient);
         self.leave_constants(&mut gradient);
-        let mut tally = Tally::default();
         tilted.into_iter().for_each(|tilted| tally.add_row(tilted));
         Ok(ChunkGradient { side: Side::Rows, gradient, tally, carried: Vec::new() })
     }
