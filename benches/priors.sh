@@ -16,6 +16,8 @@ names=${5:-plain mixture mixture-again post-hoc post-hoc-mixture joint short-run
 snel=${SNEL:-target/release/snel}
 mkdir -p "$folder"
 folder=$(realpath "$folder")
+# Steps of what starts from another run, and of that run.
+second=$((steps / 4)) first=$((steps * 3 / 4))
 
 energy=$'depth = 2\nwidth = 128'
 mixture='components = 10'
@@ -34,8 +36,8 @@ config() { # NAME SEED
     case $1 in
         plain) ;;
         mixture) model+=$'\n'$mixture ;;
-        plain-start) of_run=$((steps * 3 / 4)) ;;
-        mixture-start) model+=$'\n'$mixture of_run=$((steps * 3 / 4)) ;;
+        plain-start) of_run=$first ;;
+        mixture-start) model+=$'\n'$mixture of_run=$first ;;
         mixture-again) model+=$'\n'$mixture$'\nfreeze = false' optim='lr = 2e-4' ;;
         post-hoc) model=$energy optim=$'lr = 1e-3\nenergy_lr = 2e-4' ;;
         post-hoc-mixture) model=$energy$'\n'$mixture optim=$'lr = 1e-3\nenergy_lr = 2e-4' ;;
@@ -46,7 +48,8 @@ config() { # NAME SEED
     esac
     start=$(start_of "$1")
     if [[ -n $start ]]; then
-        model+=$'\nstart = "'$folder/$start-$2'"' of_run=$((steps / 4))
+        model+=$'\nstart = "'$folder/$start-$2'"' of_run=$second
+        # Without an energy there is nothing to sample for.
         [[ $1 == mixture-again ]] || samples='samples = 4096'
     fi
     cat <<END
