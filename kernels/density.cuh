@@ -1,4 +1,4 @@
-// Log-densities in float, four neighbouring lanes a point. Definition:
+// Log-densities in float, LANES neighbouring lanes a point. Definition:
 // snel-core/src/density/mod.rs.
 //
 // Every lane of a warp makes the same calls, so that all meet in the shuffles.
@@ -7,14 +7,6 @@
 #include "shape.cuh"
 
 namespace snel {
-
-constexpr int LANES = 4;
-
-// The sum over the lanes of a point, in all of them; the same bits in each, for a + b = b + a.
-__device__ __forceinline__ float sum_of_lanes(float v) {
-    v += __shfl_xor_sync(0xffffffffu, v, 1);
-    return v + __shfl_xor_sync(0xffffffffu, v, 2);
-}
 
 // |S^-1 (x - mean)|^2; this lane takes every fourth row.
 __device__ __forceinline__ float squared_distance(const DensityNode& node, const float* values,

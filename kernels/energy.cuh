@@ -24,13 +24,15 @@ __device__ __forceinline__ void forward_layer(const Block& block) {
     Hidden* slopes = block.slopes<LAYER>();
     Result::template for_each<false>([&](int, int row, int column) {
         Result result;
+        result.begin_with(bias, column);
         result.template add<forward_precision(LAYER), padded_width(LAYER - 1)>(input, weight, row,
                                                                                column);
         Result::for_each_pair(row, column, [&](int place, int t, int j) {
             float h[2], slope[2];
-            for (int i = 0; i < 2; i++) {
-                activate(result.sum(place + i) + bias[j + i], h[i], slope[i]);
-                if (residual(LAYER)) h[i] += value_of(input.at(t, j + i));
+            for (int i = 0; i < 2; i++) activate(result.sum(place + i), h[i], slope[i]);
+            if constexpr (residual(LAYER)) {
+                const auto below = pair_at(input.address(t, j));
+                for (int i = 0; i < 2; i++) h[i] += value_of(below.at[i]);
             }
             store_pair(values + t * stride(LAYER) + j, h[0], h[1]);
             store_pair(slopes + t * stride(LAYER) + j, slope[0], slope[1]);
@@ -39,20 +41,22 @@ __device__ __forceinline__ void forward_layer(const Block& block) {
     __syncthreads();
 }
 
-// E = v . h of every point, a warp a point. Ends with a barrier.
+// E = v . h of every point, LANES neighbouring lanes a point. Ends with a barrier.
 __device__ __forceinline__ void output_layer(const Block& block) {
-    const Stored<LAYERS>* values = block.values<LAYERS>();
     const float* v = block.output_weight();
-    for (int t = warp_of(); t < TILE; t += WARPS) {
+    const int lane = threadIdx.x % LANES;
+    // Whole warps go round: a tile is a multiple of 16 points, a warp has 8.
+    for (int t = threadIdx.x / LANES; t < TILE; t += THREADS / LANES) {
+        const auto* row = block.values<LAYERS>() + t * stride(LAYERS);
         float sum = 0.0f;
-        for (int j = lane_of(); j < padded_width(LAYERS); j += WARP) {
-            sum = fmaf(v[j], value_of(values[t * stride(LAYERS) + j]), sum);
+#pragma unroll 8
+        for (int j = 2 * lane; j < padded_width(LAYERS); j += 2 * LANES) {
+            const auto h = pair_at(row + j);
+            sum = fmaf(v[j], value_of(h.at[0]), sum);
+            sum = fmaf(v[j + 1], value_of(h.at[1]), sum);
         }
-#pragma unroll
-        for (int mask = WARP / 2; mask > 0; mask /= 2) {
-            sum += __shfl_xor_sync(0xffffffffu, sum, mask);
-        }
-        if (lane_of() == 0) block.shared.energies[t] = sum;
+        sum = sum_of_lanes(sum);
+        if (lane == 0) block.shared.energies[t] = sum;
     }
     __syncthreads();
 }

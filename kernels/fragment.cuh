@@ -15,9 +15,12 @@ struct Operand {
     const T* data;
     int stride;
 
-    __device__ __forceinline__ T at(int i, int k) const {
-        return ORDER == BY_ROW ? data[i * stride + k] : data[k * stride + i];
+    __device__ __forceinline__ const T* address(int i, int k) const {
+        return data + (ORDER == BY_ROW ? i * stride + k : k * stride + i);
     }
+    __device__ __forceinline__ T at(int i, int k) const { return *address(i, k); }
+    // The part that begins at row i and depth k.
+    __device__ __forceinline__ Operand from(int i, int k) const { return {address(i, k), stride}; }
 };
 
 __device__ __forceinline__ int lane_of() { return threadIdx.x % WARP; }
@@ -33,51 +36,112 @@ __device__ __forceinline__ u32 pair_of(const Operand<float, ORDER, SHARED>& m, i
     return pack_bf16(m.at(i, k), m.at(i, k + 1));
 }
 
-// What bf16 leaves of a float, as bf16.
-template <Order ORDER, bool SHARED>
-__device__ __forceinline__ u32 rest_of(const Operand<float, ORDER, SHARED>& m, int i, int k,
-                                       u32 high) {
-    const float first = m.at(i, k) - __uint_as_float(high << 16);
-    const float second = m.at(i, k + 1) - __uint_as_float(high & 0xffff0000u);
-    return pack_bf16(first, second);
+// What bf16 leaves of two floats, as bf16; `high` is what it takes.
+__device__ __forceinline__ u32 rest_of(float first, float second, u32 high) {
+    return pack_bf16(first - __uint_as_float(high << 16),
+                     second - __uint_as_float(high & 0xffff0000u));
 }
 
-// Rows i..i+16, depth k..k+16. Words as mma_bf16 wants A. For B, whose pieces have 8 rows: words
-// 0 and 2 are the first 8 rows, 1 and 3 the others.
+// Which operand of a product a piece is for. Of A, words go down before they go deeper, as
+// mma_bf16 and mma_tf32 want them; of B, whose pieces have 8 rows, words 0 and 1 are the first 8
+// rows and 2 and 3 the others, so that either pair lies in neighbouring registers.
+enum Side { LEFT, RIGHT };
+
+// The rows below the first that word `word` begins at, and whether it is the deeper half.
+template <Side SIDE>
+__device__ __forceinline__ int rows_down(int word) {
+    return 8 * (SIDE == LEFT ? word % 2 : word / 2);
+}
+template <Side SIDE>
+__device__ __forceinline__ int deeper(int word) {
+    return SIDE == LEFT ? word / 2 : word % 2;
+}
+
+// An operand as a lane reads it: from its own place in the first piece on. What it reads of the
+// others is then at distances that the compiler knows.
+template <Side SIDE, class T, Order ORDER, bool SHARED>
+__device__ __forceinline__ auto lane_bf16(const Operand<T, ORDER, SHARED>& m) {
+    return m.from(lane_of() / 4, lane_of() % 4 * 2);
+}
+template <Side SIDE, Order ORDER>
+__device__ __forceinline__ auto lane_bf16(const Operand<Bf16, ORDER, true>& m) {
+    const int word = lane_of() / 8, line = lane_of() % 8;
+    const int row = rows_down<SIDE>(word), depth = 8 * deeper<SIDE>(word);
+    return ORDER == BY_ROW ? m.from(row + line, depth) : m.from(row, depth + line);
+}
 template <class T, Order ORDER, bool SHARED>
-__device__ __forceinline__ Words load_bf16(const Operand<T, ORDER, SHARED>& m, int i, int k) {
-    const int g = lane_of() / 4, t = lane_of() % 4;
-    return {{pair_of(m, i + g, k + 2 * t), pair_of(m, i + g + 8, k + 2 * t),
-             pair_of(m, i + g, k + 2 * t + 8), pair_of(m, i + g + 8, k + 2 * t + 8)}};
+__device__ __forceinline__ auto lane_tf32(const Operand<T, ORDER, SHARED>& m) {
+    return m.from(lane_of() / 4, lane_of() % 4);
 }
 
-template <Order ORDER>
-__device__ __forceinline__ Words load_bf16(const Operand<Bf16, ORDER, true>& m, int i, int k) {
-    const int lane = lane_of();
-    const int row = i + (lane / 8 % 2) * 8, depth = k + lane / 16 * 8;
-    if constexpr (ORDER == BY_ROW) {
-        return load_matrices(m.data + (row + lane % 8) * m.stride + depth);
-    } else {
-        return load_matrices_transposed(m.data + (depth + lane % 8) * m.stride + row);
+// Rows i..i+16, depth k..k+16, of what lane_bf16 made.
+template <Side SIDE, class T, Order ORDER, bool SHARED>
+__device__ __forceinline__ Words load_bf16(const Operand<T, ORDER, SHARED>& m, int i, int k) {
+    Words words;
+#pragma unroll
+    for (int w = 0; w < 4; w++) {
+        words.w[w] = pair_of(m, i + rows_down<SIDE>(w), k + 8 * deeper<SIDE>(w));
     }
+    return words;
+}
+template <Side SIDE, Order ORDER>
+__device__ __forceinline__ Words load_bf16(const Operand<Bf16, ORDER, true>& m, int i, int k) {
+    return ORDER == BY_ROW ? load_matrices(m.address(i, k)) : load_matrices_transposed(m.address(i, k));
 }
 
 // What bf16 left of the same piece, whose words are `high`.
-template <Order ORDER, bool SHARED>
+template <Side SIDE, Order ORDER, bool SHARED>
 __device__ __forceinline__ Words load_rest(const Operand<float, ORDER, SHARED>& m, int i, int k,
                                            const Words& high) {
-    const int g = lane_of() / 4, t = lane_of() % 4;
-    return {{rest_of(m, i + g, k + 2 * t, high.w[0]), rest_of(m, i + g + 8, k + 2 * t, high.w[1]),
-             rest_of(m, i + g, k + 2 * t + 8, high.w[2]),
-             rest_of(m, i + g + 8, k + 2 * t + 8, high.w[3])}};
+    Words words;
+#pragma unroll
+    for (int w = 0; w < 4; w++) {
+        const int row = i + rows_down<SIDE>(w), depth = k + 8 * deeper<SIDE>(w);
+        words.w[w] = rest_of(m.at(row, depth), m.at(row, depth + 1), high.w[w]);
+    }
+    return words;
 }
 
-// Rows i..i+16, depth k..k+8, in tf32.
-template <Order ORDER, bool SHARED>
+// Rows i..i+16, depth k..k+8, of what lane_tf32 made.
+template <Side SIDE, Order ORDER, bool SHARED>
 __device__ __forceinline__ Words load_tf32(const Operand<float, ORDER, SHARED>& m, int i, int k) {
-    const int g = lane_of() / 4, t = lane_of() % 4;
-    return {{tf32_of(m.at(i + g, k + t)), tf32_of(m.at(i + g + 8, k + t)),
-             tf32_of(m.at(i + g, k + t + 4)), tf32_of(m.at(i + g + 8, k + t + 4))}};
+    Words words;
+#pragma unroll
+    for (int w = 0; w < 4; w++) {
+        words.w[w] = tf32_of(m.at(i + rows_down<SIDE>(w), k + 4 * deeper<SIDE>(w)));
+    }
+    return words;
+}
+
+// The same whatever the precision, of tensor cores; a product goes SLICE deep at once.
+template <Precision HOW>
+constexpr int SLICE = HOW == TF32 ? 8 : 16;
+
+template <Precision HOW, Side SIDE, class M>
+__device__ __forceinline__ auto lane_operand(const M& m) {
+    if constexpr (HOW == TF32) {
+        return lane_tf32(m);
+    } else {
+        return lane_bf16<SIDE>(m);
+    }
+}
+
+template <Precision HOW, Side SIDE, class M>
+__device__ __forceinline__ Words load(const M& m, int i, int k) {
+    if constexpr (HOW == TF32) {
+        return load_tf32<SIDE>(m, i, k);
+    } else {
+        return load_bf16<SIDE>(m, i, k);
+    }
+}
+
+template <Precision HOW>
+__device__ __forceinline__ void multiply(float (&d)[4], const Words& a, u32 b0, u32 b1) {
+    if constexpr (HOW == TF32) {
+        mma_tf32(d, a, b0, b1);
+    } else {
+        mma_bf16(d, a, b0, b1);
+    }
 }
 
 }  // namespace snel

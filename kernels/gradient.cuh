@@ -12,20 +12,14 @@ namespace snel {
 // Gradients tolerate bf16: their error is small beside that of the sampling.
 constexpr Precision BACKWARD = PRECISION == BF16X3 ? BF16 : PRECISION;
 
-// Adds sum_t factor_t values[t][j] to the slots of every column j of a level.
+// Adds sum_t factor(t) values[t][j] to the slots of every column j of a level.
 template <int LEVEL, class T, class Factor>
 __device__ __forceinline__ void add_columns(const T* values, Factor factor, Sums& sums, int slot) {
-#pragma unroll
-    for (int i = 0; i < vector_slots(LEVEL); i++) {
-        const int j = threadIdx.x + i * THREADS;
-        if (j < padded_width(LEVEL)) {
-            float sum = 0.0f;
-            for (int t = 0; t < TILE; t++) {
-                sum = fmaf(factor(t), value_of(values[t * stride(LEVEL) + j]), sum);
-            }
-            sums[slot + i] += sum;
-        }
-    }
+    using Columns = RowBlocks<padded_width(LEVEL)>;
+    const Operand<T, BY_DEPTH, TILES_SHARED> turned{values, stride(LEVEL)};
+    Columns::for_each([&](int own, int first) {
+        sums[slot + own] += Columns::template sum<BACKWARD, TILE>(turned, first, factor);
+    });
 }
 
 // The output weight's gradient, and cotangents of the last level's sums: c_t v_j slope_tj. Ends
@@ -34,13 +28,18 @@ __device__ __forceinline__ void backward_output(const Block& block, Sums& sums) 
     const float* c = block.shared.cotangents;
     add_columns<LAYERS>(block.values<LAYERS>(), [&](int t) { return c[t]; }, sums, OUTPUT_SLOT);
     if constexpr (LAYERS > 0) {
+        // Sixteen bytes of a row at once.
+        constexpr int COUNT = 16 / sizeof(Hidden), ALL = padded_width(LAYERS) / COUNT;
         const float* v = block.output_weight();
-        Hidden* slopes = block.slopes<LAYERS>();
-        constexpr int PAIRS = padded_width(LAYERS) / 2;
-        for (int i = threadIdx.x; i < TILE * PAIRS; i += THREADS) {
-            const int t = i / PAIRS, j = i % PAIRS * 2;
-            Hidden* at = slopes + t * stride(LAYERS) + j;
-            store_pair(at, c[t] * v[j] * value_of(at[0]), c[t] * v[j + 1] * value_of(at[1]));
+        for (int i = threadIdx.x; i < TILE * ALL; i += THREADS) {
+            const int t = i / ALL, j = i % ALL * COUNT;
+            Hidden* slopes = block.slopes<LAYERS>() + t * stride(LAYERS) + j;
+            const auto before = *reinterpret_cast<const Columns<Hidden, COUNT>*>(slopes);
+#pragma unroll
+            for (int k = 0; k < COUNT; k += 2) {
+                store_pair(slopes + k, c[t] * v[j + k] * value_of(before.at[k]),
+                           c[t] * v[j + k + 1] * value_of(before.at[k + 1]));
+            }
         }
         __syncthreads();
     }
@@ -98,7 +97,8 @@ __device__ __forceinline__ void backward_layer(const Block& block) {
                 store_pair(block.values<BELOW>() + t * stride(BELOW) + j, dh[0], dh[1]);
             }
             Hidden* at = slopes + t * stride(BELOW) + j;
-            store_pair(at, dh[0] * value_of(at[0]), dh[1] * value_of(at[1]));
+            const auto slope = pair_at(at);
+            store_pair(at, dh[0] * value_of(slope.at[0]), dh[1] * value_of(slope.at[1]));
         });
     });
     __syncthreads();

@@ -21,6 +21,12 @@ struct alignas(16) Words {
     u32 w[4];
 };
 
+// Values that are moved at once, 4, 8 or 16 bytes, and lie aligned to that.
+template <class T, int COUNT>
+struct alignas(COUNT * sizeof(T)) Columns {
+    T at[COUNT];
+};
+
 constexpr int WARP = 32;
 
 // NVRTC has no <cmath> and no INFINITY.

@@ -87,14 +87,20 @@ __device__ __forceinline__ void apply_lower(const DensityNode& node, const float
 __device__ __forceinline__ void draw_samples(const Density& density, const Source& source,
                                              u64 first, int count, Origin* origins,
                                              float* points) {
-    constexpr int QUADS = padded_width(0) / 4;
+    // Those that have a coordinate. Behind them is padding.
+    constexpr int QUADS = (width(0) + 3) / 4;
     const int own = threadIdx.x;
     if (own < count) origins[own] = origin_of(density, source, first + own);
+    for (int quad = QUADS; quad < padded_width(0) / 4; quad++) {
+        for (int t = own; t < TILE; t += THREADS) {
+            *reinterpret_cast<Columns<float, 4>*>(points + t * stride(0) + 4 * quad) = {};
+        }
+    }
     __syncthreads();
     for (int i = own; i < TILE * QUADS; i += THREADS) {
         const int t = i / QUADS, quad = i % QUADS;
-        float x[4] = {};
-        if (t < count && 4 * quad < width(0)) {
+        Columns<float, 4> x = {};
+        if (t < count) {
             const Origin origin = origins[t];
             const DensityNode& node = density.nodes[origin.node];
             const Words words = philox(source, first + t, origin.block + quad);
@@ -105,11 +111,10 @@ __device__ __forceinline__ void draw_samples(const Density& density, const Sourc
                 if (4 * quad + j >= width(0)) continue;
                 const float random =
                     node.kind == UNIFORM ? static_cast<float>(uniform(words.w[j])) : z[j];
-                x[j] = place(node, density.values, origin.factor, random, 4 * quad + j);
+                x.at[j] = place(node, density.values, origin.factor, random, 4 * quad + j);
             }
         }
-#pragma unroll
-        for (int j = 0; j < 4; j++) points[t * stride(0) + 4 * quad + j] = x[j];
+        *reinterpret_cast<Columns<float, 4>*>(points + t * stride(0) + 4 * quad) = x;
     }
     if (density.has_lower) {
         __syncthreads();

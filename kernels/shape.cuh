@@ -137,6 +137,15 @@ __host__ __device__ constexpr int slopes_offset(int level) {
 }
 constexpr int TILE_BYTES = slopes_offset(LAYERS + 1);
 
+// Neighbouring lanes that share a point where a sum goes over its values.
+constexpr int LANES = 4;
+
+// The sum over the lanes of a point, in all of them; the same bits in each, for a + b = b + a.
+__device__ __forceinline__ float sum_of_lanes(float v) {
+    v += __shfl_xor_sync(0xffffffffu, v, 1);
+    return v + __shfl_xor_sync(0xffffffffu, v, 2);
+}
+
 // Calls `f` with a Constant for every integer of FIRST..=LAST, up or down.
 template <int VALUE>
 struct Constant {

@@ -10,9 +10,10 @@ namespace snel {
 template <int LAYER>
 using GradientBlocks = Blocks<padded_width(LAYER), padded_width(LAYER - 1)>;
 
-// Slots for a vector with a value for each column of a level: thread j has column j, j + THREADS...
+// Slots for a vector with a value for each column of a level: one for each of a warp's blocks.
 __host__ __device__ constexpr int vector_slots(int level) {
-    return (padded_width(level) + THREADS - 1) / THREADS;
+    const int blocks = padded_width(level) / (padded_width(level) % 32 == 0 ? 32 : 16);
+    return (blocks + WARPS - 1) / WARPS;
 }
 
 // Slots of all layers below LAYER: weight, then bias.
@@ -93,11 +94,12 @@ private:
 
     template <int LEVEL, class F>
     __device__ __forceinline__ void vector_owned(int slot, int offset, F& f) {
-#pragma unroll
-        for (int i = 0; i < vector_slots(LEVEL); i++) {
-            const int j = threadIdx.x + i * THREADS;
-            if (j < width(LEVEL)) f(offset + j, (*this)[slot + i]);
-        }
+        using Rows = RowBlocks<padded_width(LEVEL)>;
+        static_assert(vector_slots(LEVEL) == Rows::PER_WARP, "a slot for each block");
+        Rows::for_each([&](int own, int first) {
+            const int row = Rows::row_of_lane(), j = first + row;
+            if (row < Rows::HEIGHT && j < width(LEVEL)) f(offset + j, (*this)[slot + own]);
+        });
     }
 };
 

@@ -28,10 +28,13 @@ constexpr int SHARED_BYTES = LAYERWISE ? VECTORS_AT : TILES_AT + (TILES_SHARED ?
 __device__ __forceinline__ float value_of(float v) { return v; }
 __device__ __forceinline__ float value_of(Bf16 v) { return float_of(v); }
 
-// Two neighbouring columns at once: `column` is even, and rows are aligned.
+// Two neighbouring columns at once, the first of them even.
+template <class T>
+__device__ __forceinline__ Columns<T, 2> pair_at(const T* from) {
+    return *reinterpret_cast<const Columns<T, 2>*>(from);
+}
 __device__ __forceinline__ void store_pair(float* to, float first, float second) {
-    to[0] = first;
-    to[1] = second;
+    *reinterpret_cast<Columns<float, 2>*>(to) = {first, second};
 }
 __device__ __forceinline__ void store_pair(Bf16* to, float first, float second) {
     *reinterpret_cast<u32*>(to) = pack_bf16(first, second);

@@ -11,9 +11,10 @@ use crate::settings::{Placement, Precision, Settings, ShapeError};
 
 /// Threads of a warp.
 const WARP: usize = 32;
-/// Floats of a chunk's gradient that a thread may keep in registers: what the compiler manages
-/// without spilling, with 128 threads or 256.
-const REGISTER_SLOTS: usize = 80;
+/// Floats of a chunk's gradient that a thread may keep in registers, with products on tensor cores and
+/// in fp32: what the compiler manages without spilling, with 128 threads or 256.
+const REGISTER_SLOTS: usize = 148;
+const REGISTER_SLOTS_FP32: usize = 80;
 /// From here on a layer's products are too large for tiles: its weight fits no shared memory in any
 /// precision.
 const WIDE: usize = 257;
@@ -88,7 +89,11 @@ impl Shape {
                 placement: Placement { weights_shared, tiles_shared, sums_in_registers: false },
                 layerwise: false,
             };
-            shape.placement.sums_in_registers = shape.sum_slots() <= REGISTER_SLOTS;
+            let most = match settings.precision {
+                Precision::Fp32 => REGISTER_SLOTS_FP32,
+                _ => REGISTER_SLOTS,
+            };
+            shape.placement.sums_in_registers = shape.sum_slots() <= most;
             if let Some(placement) = settings.placement {
                 shape.placement = placement;
             }
@@ -229,8 +234,11 @@ impl Shape {
     /// Floats of a chunk's gradient that a thread owns.
     fn sum_slots(&self) -> usize {
         let warps = self.threads / WARP;
-        let vector = |level: usize| padded(self.levels[level]).div_ceil(self.threads);
         let side = |n: usize| if padded(n).is_multiple_of(32) { 32 } else { 16 };
+        let vector = |level: usize| {
+            let blocks = padded(self.levels[level]) / side(self.levels[level]);
+            blocks.div_ceil(warps)
+        };
         let weight = |i: usize| {
             let (rows, columns) = (self.levels[i], self.levels[i - 1]);
             let (height, width) = (side(rows), side(columns));

@@ -14,10 +14,10 @@ use crate::cases::{Case, empty, plan, rows, small};
 use crate::compilation::{available, changed_kernels};
 use crate::emulator::Emulator;
 
-/// The kernels with `statement` at the beginning of the backward pass.
+/// The kernels with `statement` before a barrier in the middle of a tile.
 fn with_statement(name: &str, statement: &str) -> PathBuf {
-    let place = "    backward_output(block, sums);\n";
-    changed_kernels(&format!("faults/{name}"), "gradient.cuh", |text| {
+    let place = "        __syncthreads();\n        backward(block, sums);\n";
+    changed_kernels(&format!("faults/{name}"), "step.cuh", |text| {
         assert!(text.contains(place));
         text.replace(place, &format!("{statement}\n{place}"))
     })

@@ -21,12 +21,21 @@ const WAITS: [&str; 3] = ["__syncthreads();", "__syncwarp();", "wait_for_copies(
 /// Schedules that are tried before a mutant counts as unharmed.
 const SEEDS: u64 = 12;
 
+/// Values of a point: more than one thread draws.
+const DIM: usize = 5;
+
 /// A mixture with triangular scales, so that sampling has all its phases; residual layers, so that
 /// backward has all of its own.
 fn case() -> Case {
-    let mixture = densities(3).pop().unwrap();
-    let base = snel_core::density::Density::Gaussian { at: diagonal(3) };
-    Case { widths: vec![40, 40, 40], proposal: mixture, base: Base::Density(base), ..Case::new() }
+    let mixture = densities(DIM).pop().unwrap();
+    let base = snel_core::density::Density::Gaussian { at: diagonal(DIM) };
+    Case {
+        dim: DIM,
+        widths: vec![40, 40, 40],
+        proposal: mixture,
+        base: Base::Density(base),
+        ..Case::new()
+    }
 }
 
 /// The settings under which the waits of a file are met. Weights and tile in shared memory; points and
@@ -68,7 +77,7 @@ fn outcome(sources: &Path, file: &str, seed: u64, edge: i32) -> Result<Vec<u8>, 
     engine.restore(&case.state()).unwrap();
     let mut out = bytes(&sums(&mut engine, 30)?);
     out.extend(bytes(&sums(&mut engine, edge)?));
-    let mut x = vec![0.0; 3 * 250];
+    let mut x = vec![0.0; DIM * 250];
     let mut scored = vec![Scored::default(); 500];
     let (drawn, given) = scored.split_at_mut(250);
     let set = SampleSet { stream: Stream::Validation, step: 1 };
