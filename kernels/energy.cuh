@@ -18,7 +18,7 @@ __device__ __forceinline__ void forward_layer(const Block& block) {
     using Below = Stored<LAYER - 1>;
     using Result = Blocks<TILE, padded_width(LAYER)>;
     const Operand<Below, BY_ROW, TILES_SHARED> input{block.values<LAYER - 1>(), stride(LAYER - 1)};
-    const Operand<Below, BY_ROW, WEIGHTS_SHARED> weight{block.weight<LAYER>(), stride(LAYER - 1)};
+    const auto weight = block.weight<LAYER, BY_ROW>();
     const float* bias = block.bias<LAYER>();
     Hidden* values = block.values<LAYER>();
     Hidden* slopes = block.slopes<LAYER>();

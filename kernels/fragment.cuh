@@ -23,6 +23,18 @@ struct Operand {
     __device__ __forceinline__ Operand from(int i, int k) const { return {address(i, k), stride}; }
 };
 
+// A right-hand matrix of bf16 that lies in pieces of 16 x 16, one after the other in k: of each, lane
+// after lane, what load_bf16 is to find.
+struct Pieces {
+    const Words* data;
+    int deep;  // pieces of a row
+
+    __device__ __forceinline__ const Words* address(int i, int k) const {
+        return data + (i / 16 * deep + k / 16) * WARP;
+    }
+    __device__ __forceinline__ Pieces from(int i, int k) const { return {address(i, k), deep}; }
+};
+
 __device__ __forceinline__ int lane_of() { return threadIdx.x % WARP; }
 __device__ __forceinline__ int warp_of() { return threadIdx.x / WARP; }
 
@@ -69,6 +81,11 @@ __device__ __forceinline__ auto lane_bf16(const Operand<Bf16, ORDER, true>& m) {
     const int row = rows_down<SIDE>(word), depth = 8 * deeper<SIDE>(word);
     return ORDER == BY_ROW ? m.from(row + line, depth) : m.from(row, depth + line);
 }
+template <Side SIDE>
+__device__ __forceinline__ Pieces lane_bf16(const Pieces& m) {
+    static_assert(SIDE == RIGHT, "pieces are right-hand matrices");
+    return {m.data + lane_of(), m.deep};
+}
 template <class T, Order ORDER, bool SHARED>
 __device__ __forceinline__ auto lane_tf32(const Operand<T, ORDER, SHARED>& m) {
     return m.from(lane_of() / 4, lane_of() % 4);
@@ -87,6 +104,11 @@ __device__ __forceinline__ Words load_bf16(const Operand<T, ORDER, SHARED>& m, i
 template <Side SIDE, Order ORDER>
 __device__ __forceinline__ Words load_bf16(const Operand<Bf16, ORDER, true>& m, int i, int k) {
     return ORDER == BY_ROW ? load_matrices(m.address(i, k)) : load_matrices_transposed(m.address(i, k));
+}
+
+template <Side SIDE>
+__device__ __forceinline__ Words load_bf16(const Pieces& m, int i, int k) {
+    return *m.address(i, k);
 }
 
 // What bf16 left of the same piece, whose words are `high`.

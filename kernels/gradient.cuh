@@ -64,11 +64,16 @@ __device__ __forceinline__ void layer_gradient(const Block& block, Sums& sums) {
     const Operand<Stored<LAYER - 1>, BY_DEPTH, TILES_SHARED> input{block.values<LAYER - 1>(),
                                                                   stride(LAYER - 1)};
     Result::template for_each<SUMS_IN_REGISTERS>([&](int own, int row, int column) {
+        // Asked for before the product, so that they come meanwhile if they are in memory.
+        float before[SLOTS];
+        const int first = first_slot<LAYER>() + own * SLOTS;
+#pragma unroll
+        for (int place = 0; place < SLOTS; place++) before[place] = sums[first + place];
         Result result;
         result.template add<BACKWARD, TILE>(dz, input, row, column);
 #pragma unroll
         for (int place = 0; place < SLOTS; place++) {
-            sums[first_slot<LAYER>() + own * SLOTS + place] += result.sum(place);
+            sums[first + place] = before[place] + result.sum(place);
         }
     });
     add_columns<LAYER>(block.slopes<LAYER>(), [](int) { return 1.0f; }, sums, bias_slot<LAYER>());
@@ -81,8 +86,7 @@ __device__ __forceinline__ void backward_layer(const Block& block) {
     constexpr int BELOW = LAYER - 1;
     using Result = Blocks<TILE, padded_width(BELOW)>;
     const Operand<Hidden, BY_ROW, TILES_SHARED> dz{block.slopes<LAYER>(), stride(LAYER)};
-    const Operand<Stored<BELOW>, BY_DEPTH, WEIGHTS_SHARED> weight{block.weight<LAYER>(),
-                                                                  stride(BELOW)};
+    const auto weight = block.weight<LAYER, BY_DEPTH>();
     Hidden* slopes = block.slopes<BELOW>();
     Result::template for_each<false>([&](int, int row, int column) {
         Result result;

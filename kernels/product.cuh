@@ -1,6 +1,7 @@
 // Products of a tile, of matrices and of a matrix and a vector, shared by the warps of a block.
 //
-// The result is cut into blocks of 16 or 32 rows and columns; warp w makes blocks w, w + WARPS, ...
+// The result is cut into blocks of 16 or 32 rows and columns, or 64 rows; warp w makes blocks w,
+// w + WARPS, ...
 // A lane holds the same elements of a block whatever the precision: rows g and g + 8, columns 2t
 // and 2t + 1 of every 16 x 8 unit, with g = lane / 4 and t = lane % 4.
 //
@@ -14,8 +15,12 @@ namespace snel {
 // The blocks of a ROWS x COLUMNS result, both multiples of 16.
 template <int ROWS, int COLUMNS>
 struct Blocks {
-    static constexpr int HEIGHT = ROWS % 32 == 0 ? 32 : 16;
     static constexpr int WIDTH = COLUMNS % 32 == 0 ? 32 : 16;
+    // The taller, the fewer loads a product; where a chunk's gradient leaves registers for it, and a
+    // block for every warp.
+    static constexpr bool TALL =
+        !SUMS_IN_REGISTERS && ROWS % 64 == 0 && (ROWS / 64) * (COLUMNS / WIDTH) >= WARPS;
+    static constexpr int HEIGHT = TALL ? 64 : ROWS % 32 == 0 ? 32 : 16;
     static constexpr int UNITS_DOWN = HEIGHT / 16, UNITS_ACROSS = WIDTH / 8;
     static constexpr int COUNT = (ROWS / HEIGHT) * (COLUMNS / WIDTH);
     static constexpr int PER_WARP = (COUNT + WARPS - 1) / WARPS;

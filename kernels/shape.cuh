@@ -106,14 +106,23 @@ __host__ __device__ constexpr int parts(int level) {
     return PRECISION == BF16X3 || (PRECISION == BF16 && level == 0) ? 2 : 1;
 }
 
+// Whether the weight of a layer is kept in pieces (fragment.cuh): where a warp has to fetch what it
+// needs from global memory, that is one request a piece. Twice, for the way forward and back.
+__host__ __device__ constexpr bool in_pieces(int layer) {
+    return !WEIGHTS_SHARED && !LAYERWISE && PRECISION == BF16 && layer > 1;
+}
+
 // The packed copy of the parameters: weights padded as operands, then biases and output weight
 // as padded floats. Bytes.
+__host__ __device__ constexpr int packed_bytes(int layer) {
+    const int rows = padded_width(layer);
+    if (in_pieces(layer)) return 2 * rows * padded_width(layer - 1) * stored_bytes(layer - 1);
+    const int bytes = LAYERWISE ? parts(layer - 1) * PART_BYTES : stored_bytes(layer - 1);
+    return rows * stride(layer - 1) * bytes;
+}
 __host__ __device__ constexpr int packed_weight(int layer) {
     int offset = 0;
-    for (int i = 1; i < layer; i++) {
-        const int bytes = LAYERWISE ? parts(i - 1) * PART_BYTES : stored_bytes(i - 1);
-        offset += padded_width(i) * stride(i - 1) * bytes;
-    }
+    for (int i = 1; i < layer; i++) offset += packed_bytes(i);
     return offset;
 }
 constexpr int PACKED_VECTORS = packed_weight(LAYERS + 1);

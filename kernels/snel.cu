@@ -10,7 +10,14 @@
 
 namespace snel {
 
-// The packed copy of the parameters, zeros in the padding. One thread an element.
+// The weight from input k to output n of a layer; zero in the padding.
+template <int LAYER>
+__device__ __forceinline__ float weight_at(const PackArguments& a, int n, int k) {
+    if (n >= width(LAYER) || k >= width(LAYER - 1)) return 0.0f;
+    return a.parameters[weight_offset(LAYER) + n * width(LAYER - 1) + k];
+}
+
+// The packed copy of the parameters. One thread two elements.
 template <int LAYER>
 __device__ __forceinline__ void pack_weight(const PackArguments& a, int own, int all) {
     using Below = Stored<LAYER - 1>;
@@ -18,12 +25,24 @@ __device__ __forceinline__ void pack_weight(const PackArguments& a, int own, int
     constexpr int PAIRS = stride(LAYER - 1) / 2;
     for (int i = own; i < padded_width(LAYER) * PAIRS; i += all) {
         const int n = i / PAIRS, k = i % PAIRS * 2;
-        const float* row = a.parameters + weight_offset(LAYER) + n * width(LAYER - 1);
-        float pair[2];
-        for (int j = 0; j < 2; j++) {
-            pair[j] = n < width(LAYER) && k + j < width(LAYER - 1) ? row[k + j] : 0.0f;
-        }
-        store_pair(to + n * stride(LAYER - 1) + k, pair[0], pair[1]);
+        store_pair(to + n * stride(LAYER - 1) + k, weight_at<LAYER>(a, n, k),
+                   weight_at<LAYER>(a, n, k + 1));
+    }
+}
+
+// The same in pieces: rows are outputs, then once more with rows that are inputs.
+template <int LAYER>
+__device__ __forceinline__ void pack_pieces(const PackArguments& a, int own, int all) {
+    constexpr int OUT = padded_width(LAYER), IN = padded_width(LAYER - 1), WORDS = OUT * IN / 2;
+    u32* to = reinterpret_cast<u32*>(a.packed + packed_weight(LAYER));
+    for (int i = own; i < 2 * WORDS; i += all) {
+        const bool back = i >= WORDS;
+        const int word = i % 4, lane = i / 4 % WARP, piece = i % WORDS / (4 * WARP);
+        const int deep = (back ? OUT : IN) / 16;
+        const int row = piece / deep * 16 + lane / 4 + rows_down<RIGHT>(word);
+        const int k = piece % deep * 16 + lane % 4 * 2 + 8 * deeper<RIGHT>(word);
+        to[i] = back ? pack_bf16(weight_at<LAYER>(a, k, row), weight_at<LAYER>(a, k + 1, row))
+                     : pack_bf16(weight_at<LAYER>(a, row, k), weight_at<LAYER>(a, row, k + 1));
     }
 }
 
@@ -44,6 +63,8 @@ extern "C" __global__ void snel_pack(snel::PackArguments a) {
         constexpr int LAYER = decltype(layer)::value;
         if constexpr (LAYERWISE) {
             pack_parts<LAYER>(a, own, all);
+        } else if constexpr (in_pieces(LAYER)) {
+            pack_pieces<LAYER>(a, own, all);
         } else {
             pack_weight<LAYER>(a, own, all);
         }

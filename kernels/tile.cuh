@@ -86,10 +86,20 @@ struct Block {
         return reinterpret_cast<Hidden*>(tile + slopes_offset(LEVEL));
     }
 
-    // The weight of a layer, a row an output.
-    template <int LAYER>
-    __device__ __forceinline__ const Stored<LAYER - 1>* weight() const {
-        return reinterpret_cast<const Stored<LAYER - 1>*>(weights + packed_weight(LAYER));
+    // The weight of a layer as a right-hand matrix: a row an output, as on the way forward, or a row
+    // an input, as on the way back.
+    template <int LAYER, Order ORDER>
+    __device__ __forceinline__ auto weight() const {
+        const unsigned char* at = weights + packed_weight(LAYER);
+        if constexpr (in_pieces(LAYER)) {
+            if (ORDER == BY_DEPTH) at += packed_bytes(LAYER) / 2;
+            const int depth = padded_width(ORDER == BY_ROW ? LAYER - 1 : LAYER);
+            return Pieces{reinterpret_cast<const Words*>(at), depth / 16};
+        } else {
+            using Below = Stored<LAYER - 1>;
+            const auto* data = reinterpret_cast<const Below*>(at);
+            return Operand<Below, ORDER, WEIGHTS_SHARED>{data, stride(LAYER - 1)};
+        }
     }
 
     template <int LAYER>

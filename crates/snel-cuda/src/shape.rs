@@ -86,7 +86,7 @@ impl Shape {
                 precision: settings.precision,
                 tile,
                 threads,
-                placement: Placement { weights_shared, tiles_shared, sums_in_registers: false },
+                placement: Placement { weights_shared, tiles_shared, sums_in_registers: true },
                 layerwise: false,
             };
             let most = match settings.precision {
@@ -194,7 +194,13 @@ impl Shape {
     fn tiled_sizes(&self) -> Sizes {
         let Placement { weights_shared, tiles_shared, sums_in_registers } = self.placement;
         let weights: usize = (1..self.levels.len())
-            .map(|i| padded(self.levels[i]) * self.stride(i - 1) * self.stored_bytes(i - 1))
+            .map(|i| {
+                // In pieces there is no padding between rows, but there are two of them.
+                let pieces = !weights_shared && self.precision == Precision::Bf16 && i > 1;
+                let below = padded(self.levels[i - 1]);
+                let columns = if pieces { 2 * below } else { self.stride(i - 1) };
+                padded(self.levels[i]) * columns * self.stored_bytes(i - 1)
+            })
             .sum();
         let vectors = 4 * self.vectors();
         let rows = |level: usize| self.tile * self.stride(level) * self.stored_bytes(level);
@@ -234,16 +240,16 @@ impl Shape {
     /// Floats of a chunk's gradient that a thread owns.
     fn sum_slots(&self) -> usize {
         let warps = self.threads / WARP;
-        let side = |n: usize| if padded(n).is_multiple_of(32) { 32 } else { 16 };
-        let vector = |level: usize| {
-            let blocks = padded(self.levels[level]) / side(self.levels[level]);
-            blocks.div_ceil(warps)
-        };
+        let side = |n: usize| if n.is_multiple_of(32) { 32 } else { 16 };
+        let width = |level: usize| padded(self.levels[level]);
+        let vector = |level: usize| (width(level) / side(width(level))).div_ceil(warps);
         let weight = |i: usize| {
-            let (rows, columns) = (self.levels[i], self.levels[i - 1]);
-            let (height, width) = (side(rows), side(columns));
-            let blocks = (padded(rows) / height) * (padded(columns) / width);
-            blocks.div_ceil(warps) * height * width / WARP
+            let (rows, columns) = (width(i), width(i - 1));
+            let across = columns / side(columns);
+            let tall = rows.is_multiple_of(64) && rows / 64 * across >= warps;
+            let in_registers = self.placement.sums_in_registers;
+            let height = if tall && !in_registers { 64 } else { side(rows) };
+            (rows / height * across).div_ceil(warps) * height * side(columns) / WARP
         };
         let layers: usize = (1..self.levels.len()).map(|i| weight(i) + vector(i)).sum();
         layers + vector(self.levels.len() - 1)

@@ -127,28 +127,35 @@ fn grids_and_schedules_cannot_be_seen() {
     }
 }
 
-/// Where operands are kept, and the number of threads, are nothing that a number depends on.
+/// Where operands are kept, and the number of threads, are nothing that a number depends on; nor is
+/// the height of the blocks that products are cut into, which follows from both where layers have 64
+/// units.
 #[test]
 fn placements_and_threads_cannot_be_seen() {
     if !available() {
         return;
     }
-    for precision in [Precision::Bf16, Precision::Fp32] {
-        let case = Case::new();
-        let place = |weights_shared, tiles_shared, sums_in_registers| {
-            Some(Placement { weights_shared, tiles_shared, sums_in_registers })
-        };
-        let mut seen = None;
-        for (placement, threads) in [
-            (place(true, true, true), 64),
-            (place(false, true, false), 64),
-            (place(true, false, false), 32),
-            (place(false, false, true), 128),
-        ] {
-            let settings = Settings { precision, placement, threads: Some(threads), ..small() };
-            let mut engine = case.engine(Emulator::new(3), &settings);
-            let sums = bytes(&whole(&mut engine, &case.problem(), &plan()));
-            assert_eq!(&sums, seen.get_or_insert_with(|| sums.clone()), "{settings:?}");
+    let narrow = (Case::new(), 16, [64, 64, 32, 128]);
+    let tall = (Case { widths: vec![64, 64], ..Case::new() }, 64, [128, 64, 64, 128]);
+    for (case, tile, threads) in [narrow, tall] {
+        for precision in [Precision::Bf16, Precision::Bf16x3, Precision::Fp32] {
+            let place = |weights_shared, tiles_shared, sums_in_registers| {
+                Some(Placement { weights_shared, tiles_shared, sums_in_registers })
+            };
+            let placements = [
+                place(true, true, true),
+                place(false, true, false),
+                place(true, false, false),
+                place(false, false, true),
+            ];
+            let mut seen = None;
+            for (placement, threads) in placements.into_iter().zip(threads) {
+                let (tile, threads) = (Some(tile), Some(threads));
+                let settings = Settings { precision, placement, threads, tile, ..small() };
+                let mut engine = case.engine(Emulator::new(3), &settings);
+                let sums = bytes(&whole(&mut engine, &case.problem(), &plan()));
+                assert_eq!(&sums, seen.get_or_insert_with(|| sums.clone()), "{settings:?}");
+            }
         }
     }
 }
