@@ -16,7 +16,7 @@ __device__ __forceinline__ float sigmoid(float x) {
         return fmaf(0.5f, fast_tanh(0.5f * x), 0.5f);
     } else {
         const float e = expf(-fabsf(x));
-        return (x >= 0.0f ? 1.0f : e) / (1.0f + e);
+        return (x >= 0.0f ? 1.0f : e) * fast_reciprocal(1.0f + e);
     }
 }
 

@@ -15,10 +15,9 @@ __host__ __device__ constexpr Precision forward_precision(int layer) {
 // From level LAYER - 1 to values and slopes of level LAYER. Ends with a barrier.
 template <int LAYER>
 __device__ __forceinline__ void forward_layer(const Block& block) {
-    using Below = Stored<LAYER - 1>;
     using Result = Blocks<TILE, padded_width(LAYER)>;
-    const Operand<Below, BY_ROW, TILES_SHARED> input{block.values<LAYER - 1>(), stride(LAYER - 1)};
-    const auto weight = block.weight<LAYER, BY_ROW>();
+    const auto input = block.inputs<LAYER - 1>();
+    const auto weight = block.weight<LAYER>();
     const float* bias = block.bias<LAYER>();
     Hidden* values = block.values<LAYER>();
     Hidden* slopes = block.slopes<LAYER>();
@@ -31,10 +30,10 @@ __device__ __forceinline__ void forward_layer(const Block& block) {
             float h[2], slope[2];
             for (int i = 0; i < 2; i++) activate(result.sum(place + i), h[i], slope[i]);
             if constexpr (residual(LAYER)) {
-                const auto below = pair_at(input.address(t, j));
-                for (int i = 0; i < 2; i++) h[i] += value_of(below.at[i]);
+                const auto below = block.pair<LAYER - 1>(t, j);
+                for (int i = 0; i < 2; i++) h[i] += below.at[i];
             }
-            store_pair(values + t * stride(LAYER) + j, h[0], h[1]);
+            store_parts<parts(LAYER)>(values + t * stride(LAYER) + j, Block::VALUES<LAYER>, h[0], h[1]);
             store_pair(slopes + t * stride(LAYER) + j, slope[0], slope[1]);
         });
     });
@@ -47,13 +46,12 @@ __device__ __forceinline__ void output_layer(const Block& block) {
     const int lane = threadIdx.x % LANES;
     // Whole warps go round: a tile is a multiple of 16 points, a warp has 8.
     for (int t = threadIdx.x / LANES; t < TILE; t += THREADS / LANES) {
-        const auto* row = block.values<LAYERS>() + t * stride(LAYERS);
         float sum = 0.0f;
 #pragma unroll 8
         for (int j = 2 * lane; j < padded_width(LAYERS); j += 2 * LANES) {
-            const auto h = pair_at(row + j);
-            sum = fmaf(v[j], value_of(h.at[0]), sum);
-            sum = fmaf(v[j + 1], value_of(h.at[1]), sum);
+            const auto h = block.pair<LAYERS>(t, j);
+            sum = fmaf(v[j], h.at[0], sum);
+            sum = fmaf(v[j + 1], h.at[1], sum);
         }
         sum = sum_of_lanes(sum);
         if (lane == 0) block.shared.energies[t] = sum;

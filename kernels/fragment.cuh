@@ -35,6 +35,16 @@ struct Pieces {
     __device__ __forceinline__ Pieces from(int i, int k) const { return {address(i, k), deep}; }
 };
 
+// A matrix of bf16 in two parts: the second is what the first leaves.
+template <class M>
+struct Split {
+    M high, low;
+
+    __device__ __forceinline__ Split from(int i, int k) const {
+        return {high.from(i, k), low.from(i, k)};
+    }
+};
+
 __device__ __forceinline__ int lane_of() { return threadIdx.x % WARP; }
 __device__ __forceinline__ int warp_of() { return threadIdx.x / WARP; }
 
@@ -86,6 +96,10 @@ __device__ __forceinline__ Pieces lane_bf16(const Pieces& m) {
     static_assert(SIDE == RIGHT, "pieces are right-hand matrices");
     return {m.data + lane_of(), m.deep};
 }
+template <Side SIDE, class M>
+__device__ __forceinline__ Split<M> lane_bf16(const Split<M>& m) {
+    return {lane_bf16<SIDE>(m.high), lane_bf16<SIDE>(m.low)};
+}
 template <class T, Order ORDER, bool SHARED>
 __device__ __forceinline__ auto lane_tf32(const Operand<T, ORDER, SHARED>& m) {
     return m.from(lane_of() / 4, lane_of() % 4);
@@ -111,6 +125,11 @@ __device__ __forceinline__ Words load_bf16(const Pieces& m, int i, int k) {
     return *m.address(i, k);
 }
 
+template <Side SIDE, class M>
+__device__ __forceinline__ Words load_bf16(const Split<M>& m, int i, int k) {
+    return load_bf16<SIDE>(m.high, i, k);
+}
+
 // What bf16 left of the same piece, whose words are `high`.
 template <Side SIDE, Order ORDER, bool SHARED>
 __device__ __forceinline__ Words load_rest(const Operand<float, ORDER, SHARED>& m, int i, int k,
@@ -122,6 +141,11 @@ __device__ __forceinline__ Words load_rest(const Operand<float, ORDER, SHARED>& 
         words.w[w] = rest_of(m.at(row, depth), m.at(row, depth + 1), high.w[w]);
     }
     return words;
+}
+
+template <Side SIDE, class M>
+__device__ __forceinline__ Words load_rest(const Split<M>& m, int i, int k, const Words&) {
+    return load_bf16<SIDE>(m.low, i, k);
 }
 
 // Rows i..i+16, depth k..k+8, of what lane_tf32 made.

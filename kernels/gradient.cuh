@@ -86,7 +86,7 @@ __device__ __forceinline__ void backward_layer(const Block& block) {
     constexpr int BELOW = LAYER - 1;
     using Result = Blocks<TILE, padded_width(BELOW)>;
     const Operand<Hidden, BY_ROW, TILES_SHARED> dz{block.slopes<LAYER>(), stride(LAYER)};
-    const auto weight = block.weight<LAYER, BY_DEPTH>();
+    const auto weight = block.weight_back<LAYER>();
     Hidden* slopes = block.slopes<BELOW>();
     Result::template for_each<false>([&](int, int row, int column) {
         Result result;

@@ -10,48 +10,35 @@
 
 namespace snel {
 
-using Part = HiddenOf<PART_BYTES == 2>::Type;
-
 // Bytes of a row: of the values of all levels below LEVEL, and of the slopes.
 __host__ __device__ constexpr int values_before(int level) {
     int bytes = 0;
-    for (int i = 0; i < level; i++) bytes += parts(i) * padded_width(i) * PART_BYTES;
+    for (int i = 0; i < level; i++) bytes += parts(i) * padded_width(i) * int(sizeof(Hidden));
     return bytes;
 }
 __host__ __device__ constexpr int slopes_before(int level) {
     int bytes = 0;
-    for (int i = 1; i < level; i++) bytes += padded_width(i) * PART_BYTES;
+    for (int i = 1; i < level; i++) bytes += padded_width(i) * int(sizeof(Hidden));
     return bytes;
 }
 constexpr int ROW_BYTES = values_before(LAYERS + 1) + slopes_before(LAYERS + 1);
 
 template <int LEVEL>
-__device__ __forceinline__ Part* values_of(const LayerArguments& a) {
-    return reinterpret_cast<Part*>(a.values + a.rows * values_before(LEVEL));
+__device__ __forceinline__ Hidden* values_of(const LayerArguments& a) {
+    return reinterpret_cast<Hidden*>(a.values + a.rows * values_before(LEVEL));
 }
 template <int LEVEL>
-__device__ __forceinline__ Part* slopes_of(const LayerArguments& a) {
-    return reinterpret_cast<Part*>(a.slopes + a.rows * slopes_before(LEVEL));
+__device__ __forceinline__ Hidden* slopes_of(const LayerArguments& a) {
+    return reinterpret_cast<Hidden*>(a.slopes + a.rows * slopes_before(LEVEL));
 }
 __device__ __forceinline__ const float* vectors_of(const LayerArguments& a) {
     return reinterpret_cast<const float*>(a.step.model.packed + PACKED_VECTORS);
 }
 
-// Two neighbours in PARTS parts, each `apart` elements behind the one before.
-template <int PARTS>
-__device__ __forceinline__ void keep(Part* to, u64 apart, float first, float second) {
-    store_pair(to, first, second);
-    if constexpr (PARTS == 2) {
-        const u32 high = pack_bf16(first, second);
-        store_pair(to + apart, first - __uint_as_float(high << 16),
-                   second - __uint_as_float(high & 0xffff0000u));
-    }
-}
-
 // The value of a level, element `at` of its rows.
 template <int LEVEL>
 __device__ __forceinline__ float kept(const LayerArguments& a, u64 at) {
-    const Part* values = values_of<LEVEL>(a);
+    const Hidden* values = values_of<LEVEL>(a);
     float value = value_of(values[at]);
     if constexpr (parts(LEVEL) == 2) value += value_of(values[a.rows * padded_width(LEVEL) + at]);
     return value;
@@ -97,9 +84,9 @@ __device__ __forceinline__ void points_of_tile(const LayerArguments& a, u32 tile
     } else {
         log_densities_for(block, a.step, chunk.is_sample);
     }
-    if constexpr (PART_BYTES == 2) {
+    if constexpr (HALVES) {
         for (int i = 2 * t; i < TILE * stride(0); i += 2 * THREADS) {
-            keep<2>(values_of<0>(a) + row * stride(0) + i, a.rows * stride(0), points[i],
+            store_parts<2>(values_of<0>(a) + row * stride(0) + i, a.rows * stride(0), points[i],
                     points[i + 1]);
         }
     }
@@ -126,7 +113,7 @@ __device__ __forceinline__ void activate_layer(const LayerArguments& a) {
             activate(a.product[at + i] + bias[j + i], h[i], slope[i]);
             if constexpr (residual(LAYER)) h[i] += kept<LAYER - 1>(a, at + i);
         }
-        keep<parts(LAYER)>(values_of<LAYER>(a) + at, a.rows * padded_width(LAYER), h[0], h[1]);
+        store_parts<parts(LAYER)>(values_of<LAYER>(a) + at, a.rows * padded_width(LAYER), h[0], h[1]);
         store_pair(slopes_of<LAYER>(a) + at, slope[0], slope[1]);
     });
 }
@@ -155,7 +142,7 @@ __device__ __forceinline__ void energies_of_rows(const LayerArguments& a) {
 template <int LAYER>
 __device__ __forceinline__ void pack_parts(const PackArguments& a, int own, int all) {
     constexpr int PAIRS = padded_width(LAYER - 1) / 2;
-    auto* to = reinterpret_cast<Part*>(a.packed + packed_weight(LAYER));
+    auto* to = reinterpret_cast<Hidden*>(a.packed + packed_weight(LAYER));
     for (int i = own; i < padded_width(LAYER) * PAIRS; i += all) {
         const int n = i / PAIRS, k = i % PAIRS * 2;
         const float* row = a.parameters + weight_offset(LAYER) + n * width(LAYER - 1);
@@ -163,7 +150,7 @@ __device__ __forceinline__ void pack_parts(const PackArguments& a, int own, int 
         for (int j = 0; j < 2; j++) {
             pair[j] = n < width(LAYER) && k + j < width(LAYER - 1) ? row[k + j] : 0.0f;
         }
-        keep<parts(LAYER - 1)>(to + 2 * i, padded_width(LAYER) * padded_width(LAYER - 1), pair[0],
+        store_parts<parts(LAYER - 1)>(to + 2 * i, padded_width(LAYER) * padded_width(LAYER - 1), pair[0],
                                pair[1]);
     }
 }

@@ -76,7 +76,7 @@ __device__ __forceinline__ void weigh_chunk(const LayerArguments& a, u32 index, 
 template <int LAYER>
 __device__ __forceinline__ void slope_layer(const LayerArguments& a) {
     const float* v = vectors_of(a) + packed_vector(LAYERS + 1);
-    Part* slopes = slopes_of<LAYER>(a);
+    Hidden* slopes = slopes_of<LAYER>(a);
     for_each_pair_of<LAYER>(a, [&](u64 row, int j, u64 at) {
         float dz[2];
         for (int i = 0; i < 2; i++) {
@@ -116,7 +116,7 @@ __device__ __forceinline__ void add_rows(const LayerArguments& a, int place, Val
 // The gradient of layer LAYER's bias.
 template <int LAYER>
 __device__ __forceinline__ void bias_gradient(const LayerArguments& a) {
-    const Part* dz = slopes_of<LAYER>(a);
+    const Hidden* dz = slopes_of<LAYER>(a);
     add_rows<LAYER>(a, GRADIENT_VECTORS + packed_vector(LAYER),
                     [&](u64, u64 at) { return value_of(dz[at]); });
 }

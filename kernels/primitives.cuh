@@ -70,6 +70,9 @@ __device__ __forceinline__ void wait_for_copies();
 // tanh with a relative error of up to 2^-11.
 __device__ __forceinline__ float fast_tanh(float x);
 
+// 1 / x for normal x, with an error of up to one unit in the last place.
+__device__ __forceinline__ float fast_reciprocal(float x);
+
 #ifndef SNEL_EMULATOR
 
 __device__ __forceinline__ u32 pack_bf16(float low, float high) {
@@ -140,6 +143,12 @@ __device__ __forceinline__ void wait_for_copies() {
 __device__ __forceinline__ float fast_tanh(float x) {
     float y;
     asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+__device__ __forceinline__ float fast_reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
 
@@ -276,6 +285,11 @@ __device__ __forceinline__ void wait_for_copies() {
 // The documented error at its worst: the last 13 bits are rounded away.
 __device__ __forceinline__ float fast_tanh(float x) {
     return __uint_as_float((__float_as_uint(std::tanh(x)) + 0x1000u) & ~0x1fffu);
+}
+
+// Here too: the last bit is lost.
+__device__ __forceinline__ float fast_reciprocal(float x) {
+    return __uint_as_float(__float_as_uint(1.0f / x) & ~1u);
 }
 
 #endif

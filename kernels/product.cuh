@@ -27,8 +27,10 @@ struct Blocks {
     // Elements that a thread holds of all its blocks.
     static constexpr int PER_THREAD = PER_WARP * UNITS_DOWN * UNITS_ACROSS * 4;
 
-    // Slices in k that are in flight at once: a warp has little else to do while operands come.
-    static constexpr int UNROLLED = 8;
+    // Slices in k that are in flight at once: a warp has little else to do while operands come. In two
+    // parts a slice has twice the operands.
+    template <Precision HOW>
+    static constexpr int UNROLLED = HOW == BF16X3 ? 4 : 8;
 
     float sums[UNITS_DOWN][UNITS_ACROSS][4] = {};
 
@@ -86,7 +88,7 @@ struct Blocks {
         } else {
             const auto left = lane_operand<HOW, LEFT>(a.from(row, 0));
             const auto right = lane_operand<HOW, RIGHT>(b.from(column, 0));
-#pragma unroll(UNROLLED)
+#pragma unroll(UNROLLED<HOW>)
             for (int k = 0; k < DEPTH; k += SLICE<HOW>) add_slice<HOW>(left, right, k);
         }
     }

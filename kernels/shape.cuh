@@ -31,8 +31,12 @@ constexpr bool LAYERWISE = SNEL_LAYERWISE;
 
 static_assert(TILE % 16 == 0 && THREADS % WARP == 0 && THREADS >= TILE, "see shape.rs");
 
-// Values and weights of hidden layers. Points and the weights of the first layer stay float:
+// Whether values and weights of hidden layers are bf16, and whether energies see two parts of them:
+// the second is what the first leaves. Points and the weights of the first layer stay float:
 // log-weights need the point that densities are evaluated at.
+constexpr bool HALVES = PRECISION == BF16 || PRECISION == BF16X3;
+constexpr bool SPLIT = PRECISION == BF16X3;
+
 template <bool HALF>
 struct HiddenOf {
     using Type = float;
@@ -41,7 +45,7 @@ template <>
 struct HiddenOf<true> {
     using Type = Bf16;
 };
-using Hidden = HiddenOf<PRECISION == BF16>::Type;
+using Hidden = HiddenOf<HALVES>::Type;
 
 template <int LEVEL>
 struct StoredAs {
@@ -78,11 +82,9 @@ __host__ __device__ constexpr bool residual(int layer) {
 // by layer, no more than a row.
 __host__ __device__ constexpr int stride(int level) {
     if (LAYERWISE) return padded_width(level);
-    return padded_width(level) + (level > 0 && PRECISION == BF16 ? 8 : 4);
+    return padded_width(level) + (level > 0 && HALVES ? 8 : 4);
 }
-__host__ __device__ constexpr int stored_bytes(int level) {
-    return level > 0 && PRECISION == BF16 ? 2 : 4;
-}
+__host__ __device__ constexpr int stored_bytes(int level) { return level > 0 && HALVES ? 2 : 4; }
 
 // Offsets in the flat parameter vector: per layer the weight, outputs x inputs, and the bias
 // after it; then the output weight; then b.
@@ -98,27 +100,26 @@ constexpr int OUTPUT_OFFSET = weight_offset(LAYERS + 1);
 constexpr int B_OFFSET = OUTPUT_OFFSET + width(LAYERS);
 constexpr int PARAMETERS = B_OFFSET + 1;
 
-// Layer by layer, operands are made of parts of PART_BYTES: one float, one bf16, or where energies
-// want more than that, two bf16, what the first leaves in the second. The parts of a level's values,
-// and of the weights that read them.
-constexpr int PART_BYTES = PRECISION == BF16 || PRECISION == BF16X3 ? 2 : 4;
+// Parts that the way forward reads of a level's values, and of the weights that read them. Layer by
+// layer, points and the first weights are in parts too.
 __host__ __device__ constexpr int parts(int level) {
-    return PRECISION == BF16X3 || (PRECISION == BF16 && level == 0) ? 2 : 1;
+    return (SPLIT && level > 0) || (LAYERWISE && HALVES && level == 0) ? 2 : 1;
 }
 
 // Whether the weight of a layer is kept in pieces (fragment.cuh): where a warp has to fetch what it
-// needs from global memory, that is one request a piece. Twice, for the way forward and back.
+// needs from global memory, that is one request a piece. For the way forward, then for the way back.
 __host__ __device__ constexpr bool in_pieces(int layer) {
-    return !WEIGHTS_SHARED && !LAYERWISE && PRECISION == BF16 && layer > 1;
+    return !WEIGHTS_SHARED && !LAYERWISE && HALVES && layer > 1;
 }
 
-// The packed copy of the parameters: weights padded as operands, then biases and output weight
-// as padded floats. Bytes.
+// The packed copy of the parameters: weights padded as operands, a part after the other, then biases
+// and output weight as padded floats. Bytes.
+__host__ __device__ constexpr int weight_bytes(int layer) {
+    const int columns = in_pieces(layer) ? padded_width(layer - 1) : stride(layer - 1);
+    return padded_width(layer) * columns * (LAYERWISE ? int(sizeof(Hidden)) : stored_bytes(layer - 1));
+}
 __host__ __device__ constexpr int packed_bytes(int layer) {
-    const int rows = padded_width(layer);
-    if (in_pieces(layer)) return 2 * rows * padded_width(layer - 1) * stored_bytes(layer - 1);
-    const int bytes = LAYERWISE ? parts(layer - 1) * PART_BYTES : stored_bytes(layer - 1);
-    return rows * stride(layer - 1) * bytes;
+    return (parts(layer - 1) + in_pieces(layer)) * weight_bytes(layer);
 }
 __host__ __device__ constexpr int packed_weight(int layer) {
     int offset = 0;
@@ -135,14 +136,17 @@ __host__ __device__ constexpr int packed_vector(int layer) {
 constexpr int VECTORS = packed_vector(LAYERS + 1) + padded_width(LAYERS);
 constexpr int PACKED_BYTES = PACKED_VECTORS + 4 * VECTORS;
 
-// A tile's memory: the values of every level, then the slopes of every hidden level. Bytes.
+// A tile's memory: the values of every level, a part after the other, then the slopes of every hidden
+// level. Bytes.
 __host__ __device__ constexpr int values_offset(int level) {
     int offset = 0;
-    for (int i = 0; i < level; i++) offset += TILE * stride(i) * stored_bytes(i);
+    for (int i = 0; i < level; i++) offset += parts(i) * TILE * stride(i) * stored_bytes(i);
     return offset;
 }
 __host__ __device__ constexpr int slopes_offset(int level) {
-    return values_offset(LAYERS + 1) + values_offset(level) - values_offset(1);
+    int offset = values_offset(LAYERS + 1);
+    for (int i = 1; i < level; i++) offset += TILE * stride(i) * stored_bytes(i);
+    return offset;
 }
 constexpr int TILE_BYTES = slopes_offset(LAYERS + 1);
 

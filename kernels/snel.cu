@@ -25,24 +25,28 @@ __device__ __forceinline__ void pack_weight(const PackArguments& a, int own, int
     constexpr int PAIRS = stride(LAYER - 1) / 2;
     for (int i = own; i < padded_width(LAYER) * PAIRS; i += all) {
         const int n = i / PAIRS, k = i % PAIRS * 2;
-        store_pair(to + n * stride(LAYER - 1) + k, weight_at<LAYER>(a, n, k),
-                   weight_at<LAYER>(a, n, k + 1));
+        store_parts<parts(LAYER - 1)>(to + n * stride(LAYER - 1) + k,
+                                      padded_width(LAYER) * stride(LAYER - 1),
+                                      weight_at<LAYER>(a, n, k), weight_at<LAYER>(a, n, k + 1));
     }
 }
 
-// The same in pieces: rows are outputs, then once more with rows that are inputs.
+// The same in pieces: the parts that the way forward reads, then that of the way back.
 template <int LAYER>
 __device__ __forceinline__ void pack_pieces(const PackArguments& a, int own, int all) {
     constexpr int OUT = padded_width(LAYER), IN = padded_width(LAYER - 1), WORDS = OUT * IN / 2;
+    constexpr int FORWARD = parts(LAYER - 1);
     u32* to = reinterpret_cast<u32*>(a.packed + packed_weight(LAYER));
-    for (int i = own; i < 2 * WORDS; i += all) {
-        const bool back = i >= WORDS;
-        const int word = i % 4, lane = i / 4 % WARP, piece = i % WORDS / (4 * WARP);
+    for (int i = own; i < (FORWARD + 1) * WORDS; i += all) {
+        const int part = i / WORDS, piece = i % WORDS / (4 * WARP), lane = i / 4 % WARP, word = i % 4;
+        const bool back = part == FORWARD;
         const int deep = (back ? OUT : IN) / 16;
         const int row = piece / deep * 16 + lane / 4 + rows_down<RIGHT>(word);
         const int k = piece % deep * 16 + lane % 4 * 2 + 8 * deeper<RIGHT>(word);
-        to[i] = back ? pack_bf16(weight_at<LAYER>(a, k, row), weight_at<LAYER>(a, k + 1, row))
-                     : pack_bf16(weight_at<LAYER>(a, row, k), weight_at<LAYER>(a, row, k + 1));
+        const float first = back ? weight_at<LAYER>(a, k, row) : weight_at<LAYER>(a, row, k);
+        const float second = back ? weight_at<LAYER>(a, k + 1, row) : weight_at<LAYER>(a, row, k + 1);
+        const u32 high = pack_bf16(first, second);
+        to[i] = part == 1 && !back ? rest_of(first, second, high) : high;
     }
 }
 

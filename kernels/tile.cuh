@@ -40,6 +40,27 @@ __device__ __forceinline__ void store_pair(Bf16* to, float first, float second) 
     *reinterpret_cast<u32*>(to) = pack_bf16(first, second);
 }
 
+// Two neighbours in PARTS parts, each `apart` elements behind the one before.
+template <int PARTS, class T>
+__device__ __forceinline__ void store_parts(T* to, u64 apart, float first, float second) {
+    store_pair(to, first, second);
+    if constexpr (PARTS == 2) {
+        const u32 high = pack_bf16(first, second);
+        *reinterpret_cast<u32*>(to + apart) = rest_of(first, second, high);
+    }
+}
+// What both parts say.
+template <int PARTS, class T>
+__device__ __forceinline__ Columns<float, 2> load_parts(const T* from, u64 apart) {
+    const auto high = pair_at(from);
+    Columns<float, 2> value = {value_of(high.at[0]), value_of(high.at[1])};
+    if constexpr (PARTS == 2) {
+        const auto low = pair_at(from + apart);
+        value = {value.at[0] + value_of(low.at[0]), value.at[1] + value_of(low.at[1])};
+    }
+    return value;
+}
+
 struct Block {
     Shared& shared;
     const float* vectors;          // biases and output weight, padded
@@ -74,10 +95,30 @@ struct Block {
         wait_for_copies();
     }
 
-    // Values of a level, TILE rows.
+    // Values of a level, TILE rows; what they left in bf16 is VALUES elements behind them.
+    template <int LEVEL>
+    static constexpr int VALUES = TILE * stride(LEVEL);
     template <int LEVEL>
     __device__ __forceinline__ Stored<LEVEL>* values() const {
         return reinterpret_cast<Stored<LEVEL>*>(tile + values_offset(LEVEL));
+    }
+
+    // The same as the left-hand matrix of the way forward.
+    template <int LEVEL>
+    __device__ __forceinline__ auto inputs() const {
+        using Rows = Operand<Stored<LEVEL>, BY_ROW, TILES_SHARED>;
+        const Rows high{values<LEVEL>(), stride(LEVEL)};
+        if constexpr (parts(LEVEL) == 2) {
+            return Split<Rows>{high, {high.data + VALUES<LEVEL>, high.stride}};
+        } else {
+            return high;
+        }
+    }
+
+    // Columns j and j + 1 of point t, as energies see them.
+    template <int LEVEL>
+    __device__ __forceinline__ Columns<float, 2> pair(int t, int j) const {
+        return load_parts<parts(LEVEL)>(values<LEVEL>() + t * stride(LEVEL) + j, VALUES<LEVEL>);
     }
 
     // Slopes of a hidden level, later cotangents of its sums before the activation.
@@ -86,20 +127,20 @@ struct Block {
         return reinterpret_cast<Hidden*>(tile + slopes_offset(LEVEL));
     }
 
-    // The weight of a layer as a right-hand matrix: a row an output, as on the way forward, or a row
-    // an input, as on the way back.
-    template <int LAYER, Order ORDER>
+    // The weight of a layer as the right-hand matrix of the way forward: a row an output.
+    template <int LAYER>
     __device__ __forceinline__ auto weight() const {
-        const unsigned char* at = weights + packed_weight(LAYER);
-        if constexpr (in_pieces(LAYER)) {
-            if (ORDER == BY_DEPTH) at += packed_bytes(LAYER) / 2;
-            const int depth = padded_width(ORDER == BY_ROW ? LAYER - 1 : LAYER);
-            return Pieces{reinterpret_cast<const Words*>(at), depth / 16};
+        const auto high = weight_part<LAYER, BY_ROW>(0);
+        if constexpr (parts(LAYER - 1) == 2) {
+            return Split<decltype(weight_part<LAYER, BY_ROW>(0))>{high, weight_part<LAYER, BY_ROW>(1)};
         } else {
-            using Below = Stored<LAYER - 1>;
-            const auto* data = reinterpret_cast<const Below*>(at);
-            return Operand<Below, ORDER, WEIGHTS_SHARED>{data, stride(LAYER - 1)};
+            return high;
         }
+    }
+    // Of the way back: a row an input.
+    template <int LAYER>
+    __device__ __forceinline__ auto weight_back() const {
+        return weight_part<LAYER, BY_DEPTH>(in_pieces(LAYER) ? parts(LAYER - 1) : 0);
     }
 
     template <int LAYER>
@@ -108,6 +149,20 @@ struct Block {
     }
     __device__ __forceinline__ const float* output_weight() const {
         return vectors + packed_vector(LAYERS + 1);
+    }
+
+private:
+    template <int LAYER, Order ORDER>
+    __device__ __forceinline__ auto weight_part(int part) const {
+        const auto* at = weights + packed_weight(LAYER) + part * weight_bytes(LAYER);
+        if constexpr (in_pieces(LAYER)) {
+            const int depth = padded_width(ORDER == BY_ROW ? LAYER - 1 : LAYER);
+            return Pieces{reinterpret_cast<const Words*>(at), depth / 16};
+        } else {
+            using Below = Stored<LAYER - 1>;
+            return Operand<Below, ORDER, WEIGHTS_SHARED>{reinterpret_cast<const Below*>(at),
+                                                         stride(LAYER - 1)};
+        }
     }
 };
 

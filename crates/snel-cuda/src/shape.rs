@@ -195,16 +195,18 @@ impl Shape {
         let Placement { weights_shared, tiles_shared, sums_in_registers } = self.placement;
         let weights: usize = (1..self.levels.len())
             .map(|i| {
-                // In pieces there is no padding between rows, but there are two of them.
-                let pieces = !weights_shared && self.precision == Precision::Bf16 && i > 1;
-                let below = padded(self.levels[i - 1]);
-                let columns = if pieces { 2 * below } else { self.stride(i - 1) };
-                padded(self.levels[i]) * columns * self.stored_bytes(i - 1)
+                // In pieces there is no padding between rows, and one more part for the way back.
+                let pieces = !weights_shared && self.halves(1) && i > 1;
+                let columns = if pieces { padded(self.levels[i - 1]) } else { self.stride(i - 1) };
+                let parts = self.parts(i - 1) + usize::from(pieces);
+                parts * padded(self.levels[i]) * columns * self.stored_bytes(i - 1)
             })
             .sum();
         let vectors = 4 * self.vectors();
         let rows = |level: usize| self.tile * self.stride(level) * self.stored_bytes(level);
-        let tile = rows(0) + 2 * (1..self.levels.len()).map(rows).sum::<usize>();
+        // Values in parts, and slopes.
+        let hidden = (1..self.levels.len()).map(|level| (self.parts(level) + 1) * rows(level));
+        let tile = rows(0) + hidden.sum::<usize>();
         let control = self.control();
         let up = |bytes: usize| bytes.next_multiple_of(128);
         let shared = up(control)
@@ -255,8 +257,9 @@ impl Shape {
         layers + vector(self.levels.len() - 1)
     }
 
+    /// Whether values of a level are bf16.
     fn halves(&self, level: usize) -> bool {
-        level > 0 && self.precision == Precision::Bf16
+        level > 0 && matches!(self.precision, Precision::Bf16 | Precision::Bf16x3)
     }
 
     fn stride(&self, level: usize) -> usize {

@@ -27,13 +27,14 @@ impl Shape {
         }
     }
 
-    /// Parts of a level's values, and of the weights that read them.
+    /// Parts of a level's values, and of the weights that read them. Tile by tile, points are float.
     pub(crate) fn parts(&self, level: usize) -> usize {
-        match self.precision {
-            Precision::Bf16x3 => 2,
-            Precision::Bf16 if level == 0 => 2,
-            _ => 1,
-        }
+        let split = match self.precision {
+            Precision::Bf16x3 => level > 0 || self.layerwise,
+            Precision::Bf16 => level == 0 && self.layerwise,
+            Precision::Tf32 | Precision::Fp32 => false,
+        };
+        1 + usize::from(split)
     }
 
     /// Bytes of a row before the values of `level`.

@@ -135,10 +135,11 @@ fn placements_and_threads_cannot_be_seen() {
     if !available() {
         return;
     }
-    let narrow = (Case::new(), 16, [64, 64, 32, 128]);
-    let tall = (Case { widths: vec![64, 64], ..Case::new() }, 64, [128, 64, 64, 128]);
-    for (case, tile, threads) in [narrow, tall] {
-        for precision in [Precision::Bf16, Precision::Bf16x3, Precision::Fp32] {
+    let narrow = (Case::new(), 16, [64, 64, 32, 128], [Precision::Bf16, Precision::Fp32]);
+    let wider = Case { widths: vec![64, 64], ..Case::new() };
+    let tall = (wider, 64, [128, 64, 64, 128], [Precision::Bf16, Precision::Bf16x3]);
+    for (case, tile, threads, precisions) in [narrow, tall] {
+        for precision in precisions {
             let place = |weights_shared, tiles_shared, sums_in_registers| {
                 Some(Placement { weights_shared, tiles_shared, sums_in_registers })
             };

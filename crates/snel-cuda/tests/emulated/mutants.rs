@@ -1,8 +1,10 @@
 //! Every barrier and every wait is needed: kernels that lack one are caught, by a report of the
 //! emulator or by other bits for some schedule of the threads.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, thread};
 
 use snel_core::chunks::ChunkSet;
 use snel_core::engine::{DensityEngine, Engine, SampleSet, Scored};
@@ -148,19 +150,26 @@ fn every_wait_is_needed() {
     let waits = waits();
     // A change of spelling must not make this test empty.
     assert!(waits.len() >= 10, "{waits:?}");
-    let mut unharmed = Vec::new();
-    for (number, (file, line)) in waits.iter().enumerate() {
-        let sources = mutant(number, file, *line);
-        let name = file.file_name().unwrap().to_str().unwrap();
-        let right = if name.starts_with("layerwise") { &layers } else { &tiles };
-        let mut outcomes = (0..SEEDS).map(|seed| outcome(&sources, name, 100 * seed, edge));
-        let caught = outcomes.find(|found| found.as_ref() != Ok(right));
-        let at = format!("{}:{}", file.file_name().unwrap().display(), line + 1);
-        match caught {
-            Some(Ok(_)) => println!("{at}: other bits"),
-            Some(Err(report)) => println!("{at}: {report}"),
-            None => unharmed.push(at),
+    // The wait that is next, and those that no schedule missed.
+    let (next, unharmed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let number = next.fetch_add(1, Ordering::Relaxed)
+            && let Some((file, line)) = waits.get(number)
+        {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let right = if name.starts_with("layerwise") { &layers } else { &tiles };
+            let sources = mutant(number, file, *line);
+            let mut outcomes = (0..SEEDS).map(|seed| outcome(&sources, name, 100 * seed, edge));
+            let at = format!("{name}:{}", line + 1);
+            match outcomes.find(|found| found.as_ref() != Ok(right)) {
+                Some(Ok(_)) => println!("{at}: other bits"),
+                Some(Err(report)) => println!("{at}: {report}"),
+                None => unharmed.lock().unwrap().push(at),
+            }
         }
-    }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let unharmed = unharmed.into_inner().unwrap();
     assert!(unharmed.is_empty(), "not missed: {unharmed:?}");
 }
