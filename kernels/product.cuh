@@ -18,8 +18,8 @@ struct Blocks {
     static constexpr int WIDTH = COLUMNS % 32 == 0 ? 32 : 16;
     // The taller, the fewer loads a product; where a chunk's gradient leaves registers for it, and a
     // block for every warp.
-    static constexpr bool TALL =
-        !SUMS_IN_REGISTERS && ROWS % 64 == 0 && (ROWS / 64) * (COLUMNS / WIDTH) >= WARPS;
+    static constexpr bool TALL = TILES_SHARED && !SUMS_IN_REGISTERS && ROWS % 64 == 0 &&
+                                 (ROWS / 64) * (COLUMNS / WIDTH) >= WARPS;
     static constexpr int HEIGHT = TALL ? 64 : ROWS % 32 == 0 ? 32 : 16;
     static constexpr int UNITS_DOWN = HEIGHT / 16, UNITS_ACROSS = WIDTH / 8;
     static constexpr int COUNT = (ROWS / HEIGHT) * (COLUMNS / WIDTH);
@@ -28,9 +28,9 @@ struct Blocks {
     static constexpr int PER_THREAD = PER_WARP * UNITS_DOWN * UNITS_ACROSS * 4;
 
     // Slices in k that are in flight at once: a warp has little else to do while operands come. In two
-    // parts a slice has twice the operands.
+    // parts a slice has twice the operands, and from global memory they come in many small loads.
     template <Precision HOW>
-    static constexpr int UNROLLED = HOW == BF16X3 ? 4 : 8;
+    static constexpr int UNROLLED = !TILES_SHARED ? 1 : HOW == BF16X3 ? 4 : 8;
 
     float sums[UNITS_DOWN][UNITS_ACROSS][4] = {};
 

@@ -249,8 +249,9 @@ impl Shape {
             let (rows, columns) = (width(i), width(i - 1));
             let across = columns / side(columns);
             let tall = rows.is_multiple_of(64) && rows / 64 * across >= warps;
-            let in_registers = self.placement.sums_in_registers;
-            let height = if tall && !in_registers { 64 } else { side(rows) };
+            let Placement { tiles_shared, sums_in_registers, .. } = self.placement;
+            let tall = tall && tiles_shared && !sums_in_registers;
+            let height = if tall { 64 } else { side(rows) };
             (rows / height * across).div_ceil(warps) * height * side(columns) / WARP
         };
         let layers: usize = (1..self.levels.len()).map(|i| weight(i) + vector(i)).sum();
