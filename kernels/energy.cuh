@@ -19,22 +19,24 @@ __device__ __forceinline__ void forward_layer(const Block& block) {
     const auto input = block.inputs<LAYER - 1>();
     const auto weight = block.weight<LAYER>();
     const float* bias = block.bias<LAYER>();
-    Hidden* values = block.values<LAYER>();
-    Hidden* slopes = block.slopes<LAYER>();
     Result::template for_each<false>([&](int, int row, int column) {
         Result result;
         result.begin_with(bias, column);
         result.template add<forward_precision(LAYER), padded_width(LAYER - 1)>(input, weight, row,
                                                                                column);
-        Result::for_each_pair(row, column, [&](int place, int t, int j) {
+        const int t = row + Result::row_of_lane(), j = column + Result::column_of_lane();
+        Hidden* values = block.values<LAYER>() + t * stride(LAYER) + j;
+        Hidden* slopes = block.slopes<LAYER>() + t * stride(LAYER) + j;
+        Result::for_each_pair([&](int place, int down, int across) {
             float h[2], slope[2];
             for (int i = 0; i < 2; i++) activate(result.sum(place + i), h[i], slope[i]);
             if constexpr (residual(LAYER)) {
-                const auto below = block.pair<LAYER - 1>(t, j);
+                const auto below = block.pair<LAYER - 1>(t + down, j + across);
                 for (int i = 0; i < 2; i++) h[i] += below.at[i];
             }
-            store_parts<parts(LAYER)>(values + t * stride(LAYER) + j, Block::VALUES<LAYER>, h[0], h[1]);
-            store_pair(slopes + t * stride(LAYER) + j, slope[0], slope[1]);
+            const int at = down * stride(LAYER) + across;
+            store_parts<parts(LAYER)>(values + at, Block::VALUES<LAYER>, h[0], h[1]);
+            store_pair(slopes + at, slope[0], slope[1]);
         });
     });
     __syncthreads();

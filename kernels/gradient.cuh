@@ -28,17 +28,26 @@ __device__ __forceinline__ void backward_output(const Block& block, Sums& sums) 
     const float* c = block.shared.cotangents;
     add_columns<LAYERS>(block.values<LAYERS>(), [&](int t) { return c[t]; }, sums, OUTPUT_SLOT);
     if constexpr (LAYERS > 0) {
-        // Sixteen bytes of a row at once.
+        // A thread has COUNT columns, 16 bytes of a row at once, and some of the rows.
         constexpr int COUNT = 16 / sizeof(Hidden), ALL = padded_width(LAYERS) / COUNT;
-        const float* v = block.output_weight();
-        for (int i = threadIdx.x; i < TILE * ALL; i += THREADS) {
-            const int t = i / ALL, j = i % ALL * COUNT;
-            Hidden* slopes = block.slopes<LAYERS>() + t * stride(LAYERS) + j;
-            const auto before = *reinterpret_cast<const Columns<Hidden, COUNT>*>(slopes);
+        constexpr int ACROSS = ALL < THREADS ? ALL : THREADS, DOWN = THREADS / ACROSS;
+        const int first = threadIdx.x / ACROSS;
+        for (int i = threadIdx.x % ACROSS; i < ALL && first < DOWN; i += ACROSS) {
+            float v[COUNT];
 #pragma unroll
-            for (int k = 0; k < COUNT; k += 2) {
-                store_pair(slopes + k, c[t] * v[j + k] * value_of(before.at[k]),
-                           c[t] * v[j + k + 1] * value_of(before.at[k + 1]));
+            for (int k = 0; k < COUNT; k++) v[k] = block.output_weight()[i * COUNT + k];
+            Hidden* column = block.slopes<LAYERS>() + i * COUNT;
+#pragma unroll 4
+            for (int own = 0; own < (TILE + DOWN - 1) / DOWN; own++) {
+                const int t = first + own * DOWN;
+                if (TILE % DOWN != 0 && t >= TILE) break;
+                Hidden* slopes = column + t * stride(LAYERS);
+                const auto before = *reinterpret_cast<const Columns<Hidden, COUNT>*>(slopes);
+#pragma unroll
+                for (int k = 0; k < COUNT; k += 2) {
+                    store_pair(slopes + k, c[t] * v[k] * value_of(before.at[k]),
+                               c[t] * v[k + 1] * value_of(before.at[k + 1]));
+                }
             }
         }
         __syncthreads();
@@ -87,22 +96,26 @@ __device__ __forceinline__ void backward_layer(const Block& block) {
     using Result = Blocks<TILE, padded_width(BELOW)>;
     const Operand<Hidden, BY_ROW, TILES_SHARED> dz{block.slopes<LAYER>(), stride(LAYER)};
     const auto weight = block.weight_back<LAYER>();
-    Hidden* slopes = block.slopes<BELOW>();
     Result::template for_each<false>([&](int, int row, int column) {
         Result result;
         result.template add<BACKWARD, padded_width(LAYER)>(dz, weight, row, column);
-        Result::for_each_pair(row, column, [&](int place, int t, int j) {
+        const int t = row + Result::row_of_lane(), j = column + Result::column_of_lane();
+        const int first = t * stride(BELOW) + j;
+        Hidden* slopes = block.slopes<BELOW>() + first;
+        Result::for_each_pair([&](int place, int down, int across) {
             float dh[2];
             for (int i = 0; i < 2; i++) {
                 dh[i] = result.sum(place + i);
-                if constexpr (residual(LAYER)) dh[i] += value_cotangent<LAYER>(block, t, j + i);
+                if constexpr (residual(LAYER)) {
+                    dh[i] += value_cotangent<LAYER>(block, t + down, j + across + i);
+                }
             }
+            const int at = down * stride(BELOW) + across;
             if constexpr (residual(BELOW)) {
-                store_pair(block.values<BELOW>() + t * stride(BELOW) + j, dh[0], dh[1]);
+                store_pair(block.values<BELOW>() + first + at, dh[0], dh[1]);
             }
-            Hidden* at = slopes + t * stride(BELOW) + j;
-            const auto slope = pair_at(at);
-            store_pair(at, dh[0] * value_of(slope.at[0]), dh[1] * value_of(slope.at[1]));
+            const auto slope = pair_at(slopes + at);
+            store_pair(slopes + at, dh[0] * value_of(slope.at[0]), dh[1] * value_of(slope.at[1]));
         });
     });
     __syncthreads();

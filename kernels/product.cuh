@@ -47,19 +47,21 @@ struct Blocks {
         }
     }
 
-    // Calls f(place, row, column) for this lane's elements of a block, two columns at a time;
-    // `place` counts them, in fours: unit by unit, row g and row g + 8.
+    // This lane's first element of a block; the others are at distances that the compiler knows.
+    __device__ __forceinline__ static int row_of_lane() { return lane_of() / 4; }
+    __device__ __forceinline__ static int column_of_lane() { return lane_of() % 4 * 2; }
+
+    // Calls f(place, rows down, columns across) for this lane's elements of a block, seen from its
+    // first, two columns at a time; `place` counts them, in fours: unit by unit, row g and row g + 8.
     template <class F>
-    __device__ __forceinline__ static void for_each_pair(int row, int column, F&& f) {
-        const int g = lane_of() / 4, t = lane_of() % 4;
+    __device__ __forceinline__ static void for_each_pair(F&& f) {
 #pragma unroll
         for (int i = 0; i < UNITS_DOWN; i++) {
 #pragma unroll
             for (int j = 0; j < UNITS_ACROSS; j++) {
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    f((i * UNITS_ACROSS + j) * 4 + 2 * half, row + i * 16 + g + 8 * half,
-                      column + j * 8 + 2 * t);
+                    f((i * UNITS_ACROSS + j) * 4 + 2 * half, i * 16 + 8 * half, j * 8);
                 }
             }
         }

@@ -80,11 +80,12 @@ private:
         using Result = GradientBlocks<LAYER>;
         constexpr int SLOTS = Result::UNITS_DOWN * Result::UNITS_ACROSS * 4;
         Result::template for_each<SUMS_IN_REGISTERS>([&](int own, int row, int column) {
-            Result::for_each_pair(row, column, [&](int place, int n, int k) {
+            const int n = row + Result::row_of_lane(), k = column + Result::column_of_lane();
+            Result::for_each_pair([&](int place, int down, int across) {
 #pragma unroll
                 for (int i = 0; i < 2; i++) {
-                    if (n < width(LAYER) && k + i < width(LAYER - 1)) {
-                        f(weight_offset(LAYER) + n * width(LAYER - 1) + k + i,
+                    if (n + down < width(LAYER) && k + across + i < width(LAYER - 1)) {
+                        f(weight_offset(LAYER) + (n + down) * width(LAYER - 1) + k + across + i,
                           (*this)[first_slot<LAYER>() + own * SLOTS + place + i]);
                     }
                 }
