@@ -33,7 +33,7 @@ __device__ __forceinline__ void activate(float x, float& value, float& slope) {
         value = FAST_ACTIVATION ? fast_tanh(x) : tanhf(x);
         slope = fmaf(-value, value, 1.0f);
     } else if constexpr (ACTIVATION == GELU) {
-        const float cdf = 0.5f * erfcf(-0.70710678f * x);
+        const float cdf = fmaf(0.5f, erff(0.70710678f * x), 0.5f);
         const float pdf = 0.39894228f * expf(-0.5f * x * x);
         value = x * cdf;
         slope = fmaf(x, pdf, cdf);

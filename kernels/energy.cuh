@@ -24,17 +24,19 @@ __device__ __forceinline__ void forward_layer(const Block& block) {
         result.begin_with(bias, column);
         result.template add<forward_precision(LAYER), padded_width(LAYER - 1)>(input, weight, row,
                                                                                column);
-        const int t = row + Result::row_of_lane(), j = column + Result::column_of_lane();
-        Hidden* values = block.values<LAYER>() + t * stride(LAYER) + j;
-        Hidden* slopes = block.slopes<LAYER>() + t * stride(LAYER) + j;
+        const int first = (row + Result::row_of_lane()) * stride(LAYER) + column +
+                          Result::column_of_lane();
+        Hidden* values = block.values<LAYER>() + first;
+        Hidden* slopes = block.slopes<LAYER>() + first;
         Result::for_each_pair([&](int place, int down, int across) {
+            const int at = down * stride(LAYER) + across;
             float h[2], slope[2];
             for (int i = 0; i < 2; i++) activate(result.sum(place + i), h[i], slope[i]);
             if constexpr (residual(LAYER)) {
-                const auto below = block.pair<LAYER - 1>(t + down, j + across);
+                // A level of the same width is as wide in memory.
+                const auto below = block.pair<LAYER - 1>(first + at);
                 for (int i = 0; i < 2; i++) h[i] += below.at[i];
             }
-            const int at = down * stride(LAYER) + across;
             store_parts<parts(LAYER)>(values + at, Block::VALUES<LAYER>, h[0], h[1]);
             store_pair(slopes + at, slope[0], slope[1]);
         });
@@ -51,7 +53,7 @@ __device__ __forceinline__ void output_layer(const Block& block) {
         float sum = 0.0f;
 #pragma unroll 8
         for (int j = 2 * lane; j < padded_width(LAYERS); j += 2 * LANES) {
-            const auto h = block.pair<LAYERS>(t, j);
+            const auto h = block.pair<LAYERS>(t * stride(LAYERS) + j);
             sum = fmaf(v[j], h.at[0], sum);
             sum = fmaf(v[j + 1], h.at[1], sum);
         }

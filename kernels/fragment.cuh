@@ -1,7 +1,8 @@
 // A 16 x 16 (bf16) or 16 x 8 (tf32) piece of an operand, as tensor cores want it.
 //
 // A product is sum_k A[i][k] B[j][k]. Either operand is stored with a row for each i (BY_ROW) or
-// with a row for each k (BY_DEPTH), so nothing is ever transposed in memory: the loads do it.
+// with a row for each k (BY_DEPTH), so nothing is transposed in memory: the loads do it. Pieces alone are
+// kept both ways.
 #pragma once
 #include "shape.cuh"
 

@@ -15,10 +15,10 @@ constexpr Precision BACKWARD = PRECISION == BF16X3 ? BF16 : PRECISION;
 // Adds sum_t factor(t) values[t][j] to the slots of every column j of a level.
 template <int LEVEL, class T, class Factor>
 __device__ __forceinline__ void add_columns(const T* values, Factor factor, Sums& sums, int slot) {
-    using Columns = RowBlocks<padded_width(LEVEL)>;
+    using Rows = RowBlocks<padded_width(LEVEL)>;
     const Operand<T, BY_DEPTH, TILES_SHARED> turned{values, stride(LEVEL)};
-    Columns::for_each([&](int own, int first) {
-        sums[slot + own] += Columns::template sum<BACKWARD, TILE>(turned, first, factor);
+    Rows::for_each([&](int own, int first) {
+        sums[slot + own] += Rows::template sum<BACKWARD, TILE>(turned, first, factor);
     });
 }
 
@@ -43,24 +43,31 @@ __device__ __forceinline__ void backward_output(const Block& block, Sums& sums) 
                 if (TILE % DOWN != 0 && t >= TILE) break;
                 Hidden* slopes = column + t * stride(LAYERS);
                 const auto before = *reinterpret_cast<const Columns<Hidden, COUNT>*>(slopes);
+                const float own_c = c[t];
+                Columns<Hidden, COUNT> after;
 #pragma unroll
                 for (int k = 0; k < COUNT; k += 2) {
-                    store_pair(slopes + k, c[t] * v[k] * value_of(before.at[k]),
-                               c[t] * v[k + 1] * value_of(before.at[k + 1]));
+                    store_pair(after.at + k, own_c * v[k] * value_of(before.at[k]),
+                               own_c * v[k + 1] * value_of(before.at[k + 1]));
                 }
+                *reinterpret_cast<Columns<Hidden, COUNT>*>(slopes) = after;
             }
         }
         __syncthreads();
     }
 }
 
-// The cotangent of the value of level LEVEL, element (t, j), where a residual connection needs it.
+// Cotangents of the values of level LEVEL, columns j and j + 1 of point t, where a residual connection
+// needs them.
 template <int LEVEL>
-__device__ __forceinline__ float value_cotangent(const Block& block, int t, int j) {
+__device__ __forceinline__ Columns<float, 2> value_cotangents(const Block& block, int t, int j) {
     if constexpr (LEVEL == LAYERS) {
-        return block.shared.cotangents[t] * block.output_weight()[j];
+        const float c = block.shared.cotangents[t];
+        const auto v = pair_at(block.output_weight() + j);
+        return {c * v.at[0], c * v.at[1]};
     } else {
-        return value_of(block.values<LEVEL>()[t * stride(LEVEL) + j]);
+        const auto found = pair_at(block.values<LEVEL>() + t * stride(LEVEL) + j);
+        return {value_of(found.at[0]), value_of(found.at[1])};
     }
 }
 
@@ -103,12 +110,10 @@ __device__ __forceinline__ void backward_layer(const Block& block) {
         const int first = t * stride(BELOW) + j;
         Hidden* slopes = block.slopes<BELOW>() + first;
         Result::for_each_pair([&](int place, int down, int across) {
-            float dh[2];
-            for (int i = 0; i < 2; i++) {
-                dh[i] = result.sum(place + i);
-                if constexpr (residual(LAYER)) {
-                    dh[i] += value_cotangent<LAYER>(block, t + down, j + across + i);
-                }
+            float dh[2] = {result.sum(place), result.sum(place + 1)};
+            if constexpr (residual(LAYER)) {
+                const auto beside = value_cotangents<LAYER>(block, t + down, j + across);
+                for (int i = 0; i < 2; i++) dh[i] += beside.at[i];
             }
             const int at = down * stride(BELOW) + across;
             if constexpr (residual(BELOW)) {

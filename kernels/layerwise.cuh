@@ -87,7 +87,7 @@ __device__ __forceinline__ void points_of_tile(const LayerArguments& a, u32 tile
     if constexpr (HALVES) {
         for (int i = 2 * t; i < TILE * stride(0); i += 2 * THREADS) {
             store_parts<2>(values_of<0>(a) + row * stride(0) + i, a.rows * stride(0), points[i],
-                    points[i + 1]);
+                           points[i + 1]);
         }
     }
     if (a.drawn != nullptr) {
@@ -150,8 +150,8 @@ __device__ __forceinline__ void pack_parts(const PackArguments& a, int own, int 
         for (int j = 0; j < 2; j++) {
             pair[j] = n < width(LAYER) && k + j < width(LAYER - 1) ? row[k + j] : 0.0f;
         }
-        store_parts<parts(LAYER - 1)>(to + 2 * i, padded_width(LAYER) * padded_width(LAYER - 1), pair[0],
-                               pair[1]);
+        store_parts<parts(LAYER - 1)>(
+            to + 2 * i, padded_width(LAYER) * padded_width(LAYER - 1), pair[0], pair[1]);
     }
 }
 

@@ -214,18 +214,20 @@ struct RowBlocks {
     }
 
 private:
-    // What this lane brings of v from k on: one word of it, or of what its precision left of it.
+    // What this lane brings of v from k on: one word of it, or of what its precision left of it. A lane
+    // selects and does not branch: a compiler that moved the branch out of the loop of products would
+    // send half a warp into each.
     template <Precision HOW, class V>
     __device__ __forceinline__ static u32 word_of(V& v, int k, bool rest) {
         const int t = lane_of() % 4;
         if constexpr (HOW == TF32) {
             const float value = v(k + t);
             const u32 high = tf32_of(value);
-            return rest ? tf32_of(value - __uint_as_float(high)) : high;
+            return tf32_of(value - __uint_as_float(rest ? high : 0u));
         } else {
             const float first = v(k + 2 * t), second = v(k + 2 * t + 1);
             const u32 high = pack_bf16(first, second);
-            return rest ? rest_of(first, second, high) : high;
+            return rest_of(first, second, rest ? high : 0u);
         }
     }
 };

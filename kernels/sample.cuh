@@ -1,8 +1,8 @@
 // Proposal samples: the same Philox blocks in the same order as snel-core/src/density/draws.rs.
 //
 // Three phases with a barrier after each: a thread a point walks down the mixtures and draws the
-// gamma variate of a Student component; all threads make the normals, four a block; a thread a
-// point applies triangular scales.
+// gamma variate of a Student component; all threads make the normals, four a block; LANES threads a
+// point apply triangular scales.
 #pragma once
 #include "density.cuh"
 #include "normal.cuh"
@@ -70,15 +70,23 @@ __device__ __forceinline__ float place(const DensityNode& node, const float* val
     return node.diagonal ? first + factor * (second * random) : random;
 }
 
-// mean + factor S z in place, from the last row up: row i needs z_0..=z_i.
+// mean + factor S z in place, LANES rows at once, a lane each, from the last one up: row i needs
+// z_0..=z_i, and what is written is not read again. Whole warps, with and without work.
 __device__ __forceinline__ void apply_lower(const DensityNode& node, const float* values,
-                                            float factor, float* z) {
-    const float* row = values + node.scale + width(0) * (width(0) + 1) / 2;
-    for (int i = width(0) - 1; i >= 0; i--) {
-        row -= i + 1;
+                                            float factor, float* z, bool has_work) {
+#pragma unroll 1
+    for (int top = width(0) - 1; top >= 0; top -= LANES) {
+        const int i = top - static_cast<int>(threadIdx.x % LANES);
+        const bool own = has_work && i >= 0;
         float sum = 0.0f;
-        for (int j = 0; j <= i; j++) sum += row[j] * z[j];
-        z[i] = values[node.mean + i] + factor * sum;
+        if (own) {
+            const float* row = values + node.scale + i * (i + 1) / 2;
+#pragma unroll 2
+            for (int j = 0; j <= i; j++) sum = fmaf(row[j], z[j], sum);
+        }
+        // The lanes beside this one read what it is about to replace.
+        __syncwarp();
+        if (own) z[i] = fmaf(factor, sum, values[node.mean + i]);
     }
 }
 
@@ -87,7 +95,7 @@ __device__ __forceinline__ void apply_lower(const DensityNode& node, const float
 __device__ __forceinline__ void draw_samples(const Density& density, const Source& source,
                                              u64 first, int count, Origin* origins,
                                              float* points) {
-    // Those that have a coordinate. Behind them is padding.
+    // Of a row that have a coordinate; the rest is padding.
     constexpr int QUADS = (width(0) + 3) / 4;
     const int own = threadIdx.x;
     if (own < count) origins[own] = origin_of(density, source, first + own);
@@ -118,11 +126,12 @@ __device__ __forceinline__ void draw_samples(const Density& density, const Sourc
     }
     if (density.has_lower) {
         __syncthreads();
-        if (own < count) {
-            const DensityNode& node = density.nodes[origins[own].node];
-            if (node.kind != UNIFORM && !node.diagonal) {
-                apply_lower(node, density.values, origins[own].factor, points + own * stride(0));
-            }
+        // Whole warps go round: a tile is a multiple of 16 points, a warp has 8.
+        for (int t = own / LANES; t < TILE; t += THREADS / LANES) {
+            const Origin origin = t < count ? origins[t] : Origin{0, 0, 1.0f};
+            const DensityNode& node = density.nodes[origin.node];
+            const bool lower = t < count && node.kind != UNIFORM && !node.diagonal;
+            apply_lower(node, density.values, origin.factor, points + t * stride(0), lower);
         }
     }
 }

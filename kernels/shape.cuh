@@ -8,7 +8,8 @@
 // made one after the other for many points at once, by products that are no kernels of ours).
 //
 // Level 0 is the point, level i the output of hidden layer i; layer i goes from level i - 1 to i.
-// Everything is padded to 16 with zeros, so that matrix fragments are whole.
+// Everything is padded to 16, so that matrix fragments are whole: with zeros but for values of hidden
+// levels, which nothing but zeros reads.
 #pragma once
 #include "primitives.cuh"
 
@@ -101,7 +102,7 @@ constexpr int B_OFFSET = OUTPUT_OFFSET + width(LAYERS);
 constexpr int PARAMETERS = B_OFFSET + 1;
 
 // Parts that the way forward reads of a level's values, and of the weights that read them. Layer by
-// layer, points and the first weights are in parts too.
+// layer, bf16 points and first weights are in parts too.
 __host__ __device__ constexpr int parts(int level) {
     return (SPLIT && level > 0) || (LAYERWISE && HALVES && level == 0) ? 2 : 1;
 }

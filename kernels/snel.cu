@@ -118,7 +118,8 @@ extern "C" __global__ void __launch_bounds__(snel::THREADS, 1)
             const Shared& found = block.shared;
             a.scored[first + t] = {found.energies[t], found.log_base[t], found.log_proposal[t]};
         }
-        // Nobody overwrites points before the barrier inside of the next draw_samples.
+        // Nobody overwrites coordinates before the barrier inside of the next draw_samples; padding is
+        // not read here.
         if (a.is_sample) {
             for (int i = t; i < count * width(0); i += THREADS) {
                 const int row = i / width(0), d = i % width(0);

@@ -115,10 +115,10 @@ struct Block {
         }
     }
 
-    // Columns j and j + 1 of point t, as energies see them.
+    // Elements `at` and `at` + 1 of a level's values, as energies see them.
     template <int LEVEL>
-    __device__ __forceinline__ Columns<float, 2> pair(int t, int j) const {
-        return load_parts<parts(LEVEL)>(values<LEVEL>() + t * stride(LEVEL) + j, VALUES<LEVEL>);
+    __device__ __forceinline__ Columns<float, 2> pair(int at) const {
+        return load_parts<parts(LEVEL)>(values<LEVEL>() + at, VALUES<LEVEL>);
     }
 
     // Slopes of a hidden level, later cotangents of its sums before the activation.

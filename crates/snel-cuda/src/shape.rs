@@ -1,7 +1,7 @@
 //! The shape that kernels are compiled for: tile, threads, and where operands are kept.
 //!
-//! The sizes here are those of `kernels/shape.cuh`, `tile.cuh` and `sums.cuh`, computed before
-//! there is a kernel to ask; the engine compares them with `snel_sizes` when it starts.
+//! The sizes here are those of `kernels/shape.cuh`, `tile.cuh`, `product.cuh` and `sums.cuh`,
+//! computed before there is a kernel to ask; the engine compares them with `snel_sizes` when it starts.
 
 use snel_core::activation::Activation;
 use snel_core::energy::Energy;
@@ -11,12 +11,8 @@ use crate::settings::{Placement, Precision, Settings, ShapeError};
 
 /// Threads of a warp.
 const WARP: usize = 32;
-/// Floats of a chunk's gradient that a thread may keep in registers, with products on tensor cores and
-/// in fp32: what the compiler manages without spilling, with 128 threads or 256.
-const REGISTER_SLOTS: usize = 148;
-const REGISTER_SLOTS_FP32: usize = 80;
-/// From here on a layer's products are too large for tiles: its weight fits no shared memory in any
-/// precision.
+/// From here on a layer's products are too large for tiles: its weight does not fit in shared memory
+/// beside one.
 const WIDE: usize = 257;
 /// Points that a block weighs at a time, and threads, layer by layer.
 const LAYERWISE_TILE: usize = 128;
@@ -89,10 +85,7 @@ impl Shape {
                 placement: Placement { weights_shared, tiles_shared, sums_in_registers: true },
                 layerwise: false,
             };
-            let most = match settings.precision {
-                Precision::Fp32 => REGISTER_SLOTS_FP32,
-                _ => REGISTER_SLOTS,
-            };
+            let most = register_slots(settings.precision, *activation, threads);
             shape.placement.sums_in_registers = shape.sum_slots() <= most;
             if let Some(placement) = settings.placement {
                 shape.placement = placement;
@@ -269,6 +262,19 @@ impl Shape {
 
     fn stored_bytes(&self, level: usize) -> usize {
         if self.halves(level) { 2 } else { 4 }
+    }
+}
+
+/// Floats of a chunk's gradient that a thread may keep in registers: what the compiler manages without
+/// spilling.
+fn register_slots(precision: Precision, activation: Activation, threads: usize) -> usize {
+    match (precision, activation) {
+        // More of them have fewer registers each.
+        _ if threads > 256 => 0,
+        (Precision::Fp32, _) => 80,
+        // Long and accurate functions beside operands in two parts.
+        (Precision::Bf16x3, Activation::Gelu | Activation::Softplus) => 120,
+        _ => 148,
     }
 }
 
