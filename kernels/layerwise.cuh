@@ -138,21 +138,4 @@ __device__ __forceinline__ void energies_of_rows(const LayerArguments& a) {
     }
 }
 
-// The parts of a layer's weight, zeros in the padding. One thread two elements.
-template <int LAYER>
-__device__ __forceinline__ void pack_parts(const PackArguments& a, int own, int all) {
-    constexpr int PAIRS = padded_width(LAYER - 1) / 2;
-    auto* to = reinterpret_cast<Hidden*>(a.packed + packed_weight(LAYER));
-    for (int i = own; i < padded_width(LAYER) * PAIRS; i += all) {
-        const int n = i / PAIRS, k = i % PAIRS * 2;
-        const float* row = a.parameters + weight_offset(LAYER) + n * width(LAYER - 1);
-        float pair[2];
-        for (int j = 0; j < 2; j++) {
-            pair[j] = n < width(LAYER) && k + j < width(LAYER - 1) ? row[k + j] : 0.0f;
-        }
-        store_parts<parts(LAYER - 1)>(
-            to + 2 * i, padded_width(LAYER) * padded_width(LAYER - 1), pair[0], pair[1]);
-    }
-}
-
 }  // namespace snel

@@ -20,7 +20,8 @@ __device__ __forceinline__ float weight_at(const PackArguments& a, int n, int k)
 // The packed copy of the parameters. One thread two elements.
 template <int LAYER>
 __device__ __forceinline__ void pack_weight(const PackArguments& a, int own, int all) {
-    using Below = Stored<LAYER - 1>;
+    // Of the first layer float, but in parts as all others layer by layer.
+    using Below = typename HiddenOf<HALVES && (LAYERWISE || LAYER > 1)>::Type;
     auto* to = reinterpret_cast<Below*>(a.packed + packed_weight(LAYER));
     constexpr int PAIRS = stride(LAYER - 1) / 2;
     for (int i = own; i < padded_width(LAYER) * PAIRS; i += all) {
@@ -65,9 +66,7 @@ extern "C" __global__ void snel_pack(snel::PackArguments a) {
     const int own = blockIdx.x * blockDim.x + threadIdx.x, all = gridDim.x * blockDim.x;
     ascending<1, LAYERS>([&](auto layer) {
         constexpr int LAYER = decltype(layer)::value;
-        if constexpr (LAYERWISE) {
-            pack_parts<LAYER>(a, own, all);
-        } else if constexpr (in_pieces(LAYER)) {
+        if constexpr (in_pieces(LAYER)) {
             pack_pieces<LAYER>(a, own, all);
         } else {
             pack_weight<LAYER>(a, own, all);
