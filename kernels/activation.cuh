@@ -2,7 +2,7 @@
 //
 // Where products are exact to float or nearly so, functions are accurate; with bf16 and tf32
 // products their error hides in that of the products, and sigmoid and tanh cost one instruction.
-// A step evaluates every one of them, and nothing fuses products and sums but what is written so.
+// Kernels are compiled without contraction: a sum is fused with a product where that is written.
 #pragma once
 #include "shape.cuh"
 

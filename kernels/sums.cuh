@@ -11,10 +11,8 @@ template <int LAYER>
 using GradientBlocks = Blocks<padded_width(LAYER), padded_width(LAYER - 1)>;
 
 // Slots for a vector with a value for each column of a level: one for each of a warp's blocks.
-__host__ __device__ constexpr int vector_slots(int level) {
-    const int blocks = padded_width(level) / (padded_width(level) % 32 == 0 ? 32 : 16);
-    return (blocks + WARPS - 1) / WARPS;
-}
+template <int LEVEL>
+constexpr int VECTOR_SLOTS = RowBlocks<padded_width(LEVEL)>::PER_WARP;
 
 // Slots of all layers below LAYER: weight, then bias.
 template <int LAYER>
@@ -23,7 +21,7 @@ __host__ __device__ constexpr int first_slot() {
         return 0;
     } else {
         return first_slot<LAYER - 1>() + GradientBlocks<LAYER - 1>::PER_THREAD +
-               vector_slots(LAYER - 1);
+               VECTOR_SLOTS<LAYER - 1>;
     }
 }
 template <int LAYER>
@@ -31,7 +29,7 @@ __host__ __device__ constexpr int bias_slot() {
     return first_slot<LAYER>() + GradientBlocks<LAYER>::PER_THREAD;
 }
 constexpr int OUTPUT_SLOT = first_slot<LAYERS + 1>();
-constexpr int SUM_SLOTS = OUTPUT_SLOT + vector_slots(LAYERS);
+constexpr int SUM_SLOTS = OUTPUT_SLOT + VECTOR_SLOTS<LAYERS>;
 
 template <bool IN_REGISTERS>
 struct SumsIn;
@@ -96,7 +94,6 @@ private:
     template <int LEVEL, class F>
     __device__ __forceinline__ void vector_owned(int slot, int offset, F& f) {
         using Rows = RowBlocks<padded_width(LEVEL)>;
-        static_assert(vector_slots(LEVEL) == Rows::PER_WARP, "a slot for each block");
         Rows::for_each([&](int own, int first) {
             const int row = Rows::row_of_lane(), j = first + row;
             if (row < Rows::HEIGHT && j < width(LEVEL)) f(offset + j, (*this)[slot + own]);

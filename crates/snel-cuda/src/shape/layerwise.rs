@@ -21,10 +21,7 @@ impl Shape {
 
     /// Bytes of a part of an operand.
     pub(crate) fn part_bytes(&self) -> usize {
-        match self.precision {
-            Precision::Fp32 | Precision::Tf32 => 4,
-            Precision::Bf16x3 | Precision::Bf16 => 2,
-        }
+        self.stored_bytes(1)
     }
 
     /// Parts of a level's values, and of the weights that read them. Tile by tile, points are float.

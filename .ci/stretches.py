@@ -13,8 +13,9 @@ compiler and disassembler).
 
 import collections
 import re
-import subprocess
 import sys
+
+from machine_code import FUNCTION, cuobjdump
 
 KINDS = ("HMMA", "LDSM", "LDS", "STS", "LDG", "STG", "MUFU", "BAR")
 INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+((?:@!?U?P\w+\s+)?)([A-Z][A-Z0-9_.]*)(.*?);")
@@ -23,8 +24,7 @@ JUMPS = ("BRA", "EXIT", "RET", "BSYNC", "BAR")
 
 def code_of(cubin, kernel):
     """(address, name, operands) of its instructions."""
-    dump = subprocess.run(["cuobjdump", "--dump-sass", cubin], capture_output=True, text=True, check=True)
-    parts = re.split(r"^\s*Function : (\S+)", dump.stdout, flags=re.MULTILINE)
+    parts = FUNCTION.split(cuobjdump("--dump-sass", cubin))
     code = dict(zip(parts[1::2], parts[2::2]))
     if kernel not in code:
         sys.exit(f"stretches.py: {cubin} has no {kernel}, but {', '.join(sorted(code))}")
